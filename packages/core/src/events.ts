@@ -1,0 +1,125 @@
+/**
+ * What happens, as a closed, documented vocabulary with causal ids. Blocks never log: logs, metrics, dashboards and
+ * audit are subscribers. An event is built only while somebody listens: check `wanted` first on hot paths.
+ */
+
+import type { MessageId, Recipient } from './envelope.ts'
+import type { Mailbox } from './mailbox.ts'
+import type { Outcome } from './outcome.ts'
+import type { Refusal, Reply } from './reply.ts'
+import type { Lane } from './router.ts'
+import type { Peer, Session, TlsFacts } from './session.ts'
+
+export type MailEvent =
+  /** A listener takes connections at `url`: `smtp://127.0.0.1:2525`. */
+  | { readonly type: 'listener.ready'; readonly listener: string; readonly url: string }
+  | { readonly type: 'session.opened'; readonly session: Session }
+  /** TLS is up, after STARTTLS or from the first byte. */
+  | { readonly type: 'session.secured'; readonly session: Session; readonly tls: TlsFacts }
+  | { readonly type: 'session.closed'; readonly session: Session; readonly messages: number }
+  /** A connection was turned away before a session began: over a limit. */
+  | { readonly type: 'connection.refused'; readonly client: Peer; readonly reply: Reply; readonly reason: string }
+  /** The client was refused something. `policy` is who said so, or the engine itself. */
+  | {
+      readonly type: 'dialogue.refused'
+      readonly session: Session
+      readonly stage: string
+      readonly reply: Reply
+      readonly policy: string
+      readonly reason?: string | undefined
+      readonly sender?: Mailbox | null | undefined
+      readonly recipient?: Mailbox | undefined
+    }
+  /** We took responsibility: the client has, or is about to get, its 250. */
+  | {
+      readonly type: 'message.accepted'
+      readonly session: Session
+      readonly message: MessageId
+      readonly sender: Mailbox | null
+      readonly recipients: readonly Recipient[]
+      readonly size: number
+      /** The message's own Message-ID field, if it has one. */
+      readonly messageId?: string | undefined
+    }
+  /** A policy had the message accepted and thrown away. */
+  | {
+      readonly type: 'message.discarded'
+      readonly session: Session
+      readonly message: MessageId
+      readonly policy: string
+    }
+  /** The message is durable in the queue. */
+  | {
+      readonly type: 'message.queued'
+      readonly message: MessageId
+      readonly sender: Mailbox | null
+      readonly size: number
+      readonly recipients: number
+      readonly lanes: readonly string[]
+      readonly held?: string | undefined
+    }
+  /** One recipient, one attempt, one outcome. */
+  | {
+      readonly type: 'recipient.settled'
+      readonly message: MessageId
+      readonly recipient: Recipient
+      readonly sender: Mailbox | null
+      readonly lane: Lane
+      readonly outcome: Outcome
+      readonly attempt: number
+      readonly delays: Delays
+      /** When the next attempt may start, for a deferral. */
+      readonly retryAt?: number | undefined
+    }
+  /** A notice about `message` was queued as `dsn`. */
+  | {
+      readonly type: 'message.bounced'
+      readonly message: MessageId
+      readonly dsn: MessageId
+      readonly sender: Mailbox
+      readonly recipients: readonly Recipient[]
+    }
+  /** A failed message whose sender is null: there is nobody to tell (RFC 5321 §4.5.5). */
+  | { readonly type: 'message.undeliverable'; readonly message: MessageId; readonly recipients: readonly Recipient[] }
+  /** Nothing of the message is left in the queue. */
+  | { readonly type: 'message.removed'; readonly message: MessageId }
+  /** The scheduler gave a destination up for a while, or took it up again. */
+  | {
+      readonly type: 'lane.state'
+      readonly lane: Lane
+      readonly state: 'dead' | 'alive'
+      readonly until?: number
+      readonly reply?: Refusal
+    }
+  /** What a store found at start and did with it. */
+  | { readonly type: 'store.recovered'; readonly messages: number; readonly strays: number; readonly corrupt: number }
+  /** A stored record could not be read; it was set aside and the rest goes on. */
+  | { readonly type: 'store.corrupt'; readonly message: MessageId; readonly problem: string }
+  /** Storage began or ceased to refuse new mail. */
+  | { readonly type: 'store.refusing'; readonly reply: Reply | null }
+  /** Something went wrong that is nobody's mail: background work, a subscriber, a bug. */
+  | { readonly type: 'failure'; readonly where: string; readonly error: unknown }
+
+/** Where the time of a delivery went, in ms, as Postfix's `delays=a/b/c/d`. */
+export interface Delays {
+  /** From arrival until the queue had it. */
+  readonly incoming: number
+  /** From then until this attempt. */
+  readonly queued: number
+  /** Connecting, greeting, TLS. */
+  readonly connect: number
+  /** Talking. */
+  readonly transmit: number
+}
+
+export type EventOf<T extends MailEvent['type']> = Extract<MailEvent, { type: T }>
+export type Listener = (event: MailEvent, at: number) => void
+
+export interface Events {
+  /** Whether anybody listens. */
+  readonly wanted: boolean
+  /** Tells every listener, in order of subscription. A listener that throws becomes a `failure` event for the others. */
+  emit(event: MailEvent): void
+  /** Subscribes; the result ends the subscription. `at` is ms since the epoch. */
+  subscribe(listener: Listener): () => void
+}

@@ -1,0 +1,78 @@
+/**
+ * The seam between a protocol engine (sockets, TLS, verbs, dot-stuffing) and the dialogue behind it (stages, policies,
+ * hand-off). The engine calls in the order the client speaks; every answer is a reply to send as it stands.
+ * A method never throws and never rejects: failure is a refusal.
+ */
+import type { Awaitable } from './call.ts'
+import type { MailOptions, Notify } from './envelope.ts'
+import type { Mailbox } from './mailbox.ts'
+import type { Reply } from './reply.ts'
+import type { Peer, Session, TlsFacts } from './session.ts'
+
+export interface Intake {
+  /** The name in the greeting, in HELO answers and in Received. */
+  readonly hostname: string
+  /** Largest message in bytes, announced as SIZE. */
+  readonly maxSize: number
+  /** Most recipients of one message. */
+  readonly maxRecipients: number
+  /** A client has connected. */
+  open(client: ClientConnection): Dialogue
+}
+
+export interface ClientConnection {
+  readonly protocol: 'smtp' | 'lmtp'
+  readonly client: Peer
+  readonly server: Peer
+  readonly tls?: TlsFacts | undefined
+}
+
+export interface Dialogue {
+  readonly session: Session
+  /** The greeting: a 220, or a refusal after which the engine closes. Its text begins with the host name. */
+  greet(): Awaitable<Reply>
+  /** HELO, EHLO or LHLO. The engine adds the keywords to a positive answer. Ends any transaction. */
+  helo(verb: 'HELO' | 'EHLO' | 'LHLO', name: string): Awaitable<Reply>
+  /** STARTTLS is done: forget what the client said in clear text (RFC 3207 §4.2). */
+  secured(tls: TlsFacts): void
+  mail(command: MailCommand): Awaitable<Reply>
+  rcpt(command: RcptCommand): Awaitable<Reply>
+  /** DATA: a refusal to give instead of 354, or the place for the body. */
+  data(): Awaitable<DataAnswer>
+  /** RSET: forget the transaction. */
+  reset(): void
+  /** The engine refused something itself (syntax, limit): for the events, so that the operator sees every refusal. */
+  refused(stage: string, reply: Reply): void
+  /** The connection has ended, for whatever reason. The last call. */
+  close(): void
+}
+
+export interface MailCommand {
+  readonly sender: Mailbox | null
+  readonly options: MailOptions
+  /** SIZE as declared (RFC 1870). */
+  readonly declaredSize?: number | undefined
+}
+
+export interface RcptCommand {
+  readonly recipient: Mailbox
+  readonly orcpt?: string | undefined
+  readonly notify?: readonly Notify[] | undefined
+}
+
+export type DataAnswer =
+  | { readonly kind: 'refuse'; readonly reply: Reply }
+  | { readonly kind: 'go'; readonly body: BodySink }
+
+/** Takes the message, dot-unstuffed, in the order of arrival. Limits and line-end rules are applied here. */
+export interface BodySink {
+  /** A returned promise asks the engine to stop reading until it settles. Never rejects. */
+  write(chunk: Uint8Array): Awaitable<void>
+  /**
+   * End of data. One reply; with LMTP one per accepted RCPT, in their order (RFC 2033 §4.2).
+   * A positive reply is a commitment: the message survives a crash.
+   */
+  end(): Awaitable<readonly Reply[]>
+  /** The client vanished or the engine gave up before the end of data. */
+  abort(): void
+}

@@ -1,0 +1,58 @@
+/** Byte streams between hosts: sockets in production, memory in tests. */
+import type { Duplex } from 'node:stream'
+import type { Call } from './call.ts'
+import type { TlsFacts } from './session.ts'
+
+/** A connected byte stream. A `net.Socket` is one; so is either end of the in-memory network's pipes. */
+export interface Wire extends Duplex {
+  readonly remoteAddress?: string | undefined
+  readonly remotePort?: number | undefined
+  readonly localAddress?: string | undefined
+  readonly localPort?: number | undefined
+}
+
+export interface ConnectTarget {
+  /** An IP address, or the path of a unix socket. Names are resolved before, never here. */
+  readonly host: string
+  readonly port: number
+  /** The address to connect from. */
+  readonly localAddress?: string | undefined
+}
+
+export interface ListenTarget {
+  /** An IP address. */
+  readonly host: string
+  /** 0 for any free port. */
+  readonly port: number
+}
+
+export interface Listening {
+  readonly address: ListenTarget
+  /** Stops accepting. Connections already made live on. */
+  close(): Promise<void>
+}
+
+export interface ClientTls {
+  /** The name to ask for and, if verified, to match. */
+  readonly servername?: string | undefined
+  /** `true`: refuse a certificate that does not verify; `false`: opportunistic, anything is better than clear text. */
+  readonly verify: boolean
+  readonly ca?: readonly (string | Uint8Array)[] | undefined
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+}
+
+export interface SecureWire {
+  readonly wire: Wire
+  readonly facts: TlsFacts
+  /** Whether the certificate chain verified and matched the name. */
+  readonly authorized: boolean
+}
+
+export interface Network {
+  /** Rejects with `ERR_MAILWRIGHT_CONNECTION` when no connection can be made, or when the signal aborts. */
+  connect(target: ConnectTarget, call: Call): Promise<Wire>
+  /** Calls `accept` for each connection. Rejects when the address cannot be had. */
+  listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening>
+  /** Runs a TLS handshake as the client over a connected wire. Rejects, and destroys the wire, when it fails. */
+  secure(wire: Wire, tls: ClientTls, call: Call): Promise<SecureWire>
+}
