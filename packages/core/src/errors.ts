@@ -21,6 +21,8 @@ export type ErrorCode =
   | 'ERR_MAILWRIGHT_PROTOCOL'
   /** DNS gave no usable answer. */
   | 'ERR_MAILWRIGHT_DNS'
+  /** Something is larger than whoever reads it allows. */
+  | 'ERR_MAILWRIGHT_LIMIT'
   /** A test double was used in a way nobody scripted. */
   | 'ERR_MAILWRIGHT_UNEXPECTED'
 

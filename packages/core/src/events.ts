@@ -6,7 +6,7 @@
 import type { MessageId, Recipient } from './envelope.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Outcome } from './outcome.ts'
-import type { Refusal, Reply } from './reply.ts'
+import type { Reply } from './reply.ts'
 import type { Lane } from './router.ts'
 import type { Peer, Session, TlsFacts } from './session.ts'
 
@@ -86,10 +86,9 @@ export type MailEvent =
   /** The scheduler gave a destination up for a while, or took it up again. */
   | {
       readonly type: 'lane.state'
-      readonly lane: Lane
+      readonly lane: string
       readonly state: 'dead' | 'alive'
       readonly until?: number
-      readonly reply?: Refusal
     }
   /** What a store found at start and did with it. */
   | { readonly type: 'store.recovered'; readonly messages: number; readonly strays: number; readonly corrupt: number }
@@ -100,16 +99,12 @@ export type MailEvent =
   /** Something went wrong that is nobody's mail: background work, a subscriber, a bug. */
   | { readonly type: 'failure'; readonly where: string; readonly error: unknown }
 
-/** Where the time of a delivery went, in ms, as Postfix's `delays=a/b/c/d`. */
+/** Where the time of a delivery went, in ms. */
 export interface Delays {
-  /** From arrival until the queue had it. */
-  readonly incoming: number
-  /** From then until this attempt. */
+  /** From arrival until this attempt began. */
   readonly queued: number
-  /** Connecting, greeting, TLS. */
-  readonly connect: number
-  /** Talking. */
-  readonly transmit: number
+  /** The attempt itself. */
+  readonly attempt: number
 }
 
 export type EventOf<T extends MailEvent['type']> = Extract<MailEvent, { type: T }>

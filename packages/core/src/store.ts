@@ -19,7 +19,7 @@ export interface NewMessage {
   readonly options: MailOptions
   /** When it was accepted, ms since the epoch. */
   readonly arrivedAt: number
-  /** At least one; lanes are distinct. */
+  /** At least one. Several may share a lane, when one lane has more recipients than an attempt takes. */
   readonly entries: readonly NewEntry[]
 }
 
@@ -137,7 +137,7 @@ export interface QueueStore {
   spool(): Spool
   /**
    * Durable when it resolves; the same id twice is a no-op that resolves with no claims.
-   * With `claim`, the entries whose lanes it names are claimed by the caller in the same step, as if by `claim`.
+   * With `claim`, all entries whose lanes it names are claimed by the caller in the same step, as if by `claim`.
    */
   put(message: NewMessage, source: MessageSource, claim: PutClaim | undefined, call: Call): Promise<readonly Claim[]>
   /** Lanes with unclaimed, unheld entries due at `now`, the longest waiting first. */

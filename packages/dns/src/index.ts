@@ -1,1 +1,2 @@
-export {}
+export * from './caching-resolver.ts'
+export * from './static-resolver.ts'

@@ -1,1 +1,7 @@
-export {}
+export * from './mta.ts'
+export * from './system-clock.ts'
+export * from './system-environment.ts'
+export * from './system-network.ts'
+export * from './system-random.ts'
+export * from './system-resolver.ts'
+export * from './system-shutdown.ts'

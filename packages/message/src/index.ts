@@ -1,1 +1,10 @@
-export {}
+export * from './date.ts'
+export * from './dot-stuffing.ts'
+export * from './dot-unstuffing.ts'
+export * from './dsn.ts'
+export * from './edit.ts'
+export type { Field } from './head.ts'
+export { countFields, fields, fieldValue, headLength } from './head.ts'
+export * from './line-ends.ts'
+export * from './received.ts'
+export * from './source.ts'

@@ -1,1 +1,9 @@
-export {}
+export * from './certificate-authority.ts'
+export * from './fake-dns.ts'
+export * from './manual-clock.ts'
+export * from './memory-network.ts'
+export * from './memory-wire.ts'
+export * from './recorded-events.ts'
+export * from './seeded-random.ts'
+export * from './settle.ts'
+export * from './test-environment.ts'

@@ -1,0 +1,95 @@
+/** TCP, unix sockets and TLS by the operating system. */
+import net from 'node:net'
+import tls from 'node:tls'
+import {
+  type Call,
+  type ClientTls,
+  type ConnectTarget,
+  type Listening,
+  type ListenTarget,
+  MailwrightError,
+  type Network,
+  type SecureWire,
+  type Wire,
+} from '@mailwright/core'
+
+/** The real network. */
+export function systemNetwork(): Network {
+  return { connect, listen, secure }
+}
+
+function connect(target: ConnectTarget, call: Call): Promise<Wire> {
+  const socket = target.host.startsWith('/')
+    ? net.connect({ path: target.host })
+    : net.connect({ host: target.host, port: target.port, localAddress: target.localAddress, noDelay: true })
+  return opened(socket, 'connect', call, `cannot connect to ${target.host} port ${target.port}`, () => socket)
+}
+
+async function listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> {
+  const server = net.createServer({ noDelay: true }, accept)
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host: target.host, port: target.port, backlog: 1_024 }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+  const address = server.address() as net.AddressInfo
+  return {
+    address: { host: address.address, port: address.port },
+    // Resolved when the port is free: connections already accepted live on, so the server's own callback is not awaited.
+    close: async () => void server.close(),
+  }
+}
+
+function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire> {
+  const socket = tls.connect({
+    socket: wire,
+    rejectUnauthorized: options.verify,
+    minVersion: options.minVersion ?? 'TLSv1.2',
+    ...(options.servername !== undefined && net.isIP(options.servername) === 0
+      ? { servername: options.servername }
+      : {}),
+    ...(options.ca === undefined ? {} : { ca: options.ca.map((one) => Buffer.from(one)) }),
+  })
+  return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => ({
+    wire: socket,
+    authorized: socket.authorized,
+    facts: { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name },
+  }))
+}
+
+/** Waits for a socket to open; on failure or abort destroys it and rejects with a coded error. */
+function opened<S extends net.Socket, T>(
+  socket: S,
+  event: string,
+  call: Call,
+  problem: string,
+  result: () => T,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      call.signal.removeEventListener('abort', abort)
+      socket.off('error', fail)
+      socket.off('close', fail)
+      socket.off(event, ready)
+    }
+    const ready = (): void => {
+      settle()
+      resolve(result())
+    }
+    const fail = (cause?: unknown): void => {
+      settle()
+      // A late error of a socket given up must not become an uncaught exception.
+      socket.on('error', () => undefined)
+      socket.destroy()
+      reject(new MailwrightError('ERR_MAILWRIGHT_CONNECTION', problem, { cause }))
+    }
+    const abort = (): void => fail(call.signal.reason)
+    if (call.signal.aborted) return fail(call.signal.reason)
+    socket.once(event, ready)
+    socket.once('error', fail)
+    socket.once('close', fail)
+    call.signal.addEventListener('abort', abort, { once: true })
+  })
+}

@@ -1,0 +1,11 @@
+/** Dates as mail writes them (RFC 5322 §3.3), always in UTC. */
+
+/**
+ * The date of a moment, given in ms since the epoch.
+ *
+ * @example
+ * mailDate(1795368179000) // 'Sun, 22 Nov 2026 17:22:59 +0000'
+ */
+export function mailDate(at: number): string {
+  return `${new Date(at).toUTCString().slice(0, -3)}+0000`
+}

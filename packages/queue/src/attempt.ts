@@ -1,0 +1,207 @@
+/**
+ * One attempt at one entry: ask its transport, draw the conclusions, settle. The settlement is retried while storage is
+ * in trouble, because the mail may already be delivered: forgetting that would deliver it twice.
+ */
+import {
+  type Call,
+  type Claim,
+  type DeliveryJob,
+  type Environment,
+  type Events,
+  hasCode,
+  type Lane,
+  type Outcome,
+  parseLaneKey,
+  type QueueStore,
+  type RecipientId,
+  reply,
+  type Settlement,
+  sameOutcome,
+  sleep,
+  type Transport,
+  toOutcome,
+} from '@mailwright/core'
+import { ERROR_TRANSPORT, errorLaneOutcome } from './acceptance.ts'
+import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
+import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
+
+export interface AttemptParts extends BounceParts {
+  readonly store: QueueStore
+  readonly transports: ReadonlyMap<string, Transport>
+  readonly environment: Environment
+  readonly events: Events
+  readonly retry: RetryRules
+}
+
+/** How an attempt ended, for the scheduler. */
+export interface AttemptResult {
+  readonly unreachable: boolean
+  readonly retryAt: number | undefined
+  /** Lanes in which a notice was stored. */
+  readonly noticeLanes: readonly string[]
+}
+
+const ABANDONED: AttemptResult = { unreachable: false, retryAt: undefined, noticeLanes: [] }
+const NO_LANES: readonly string[] = []
+const SETTLE_RETRY_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
+
+/** Runs the attempt to its end. Never rejects. */
+export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Promise<AttemptResult> {
+  const startedAt = parts.environment.clock.now()
+  const lane = parseLaneKey(claim.entry.lane)
+  let answered: ReadonlyMap<RecipientId, Outcome>
+  try {
+    answered = await deliver(parts, claim, lane, call)
+  } catch (error) {
+    if (call.signal.aborted) return handBack(parts, claim, startedAt)
+    parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
+    answered = sameOutcome(envelopeOf(claim), toOutcome(error))
+  }
+  const now = parts.environment.clock.now()
+  let conclusions = conclude(claim, answered, now, parts.retry)
+  let bounce: Bounce | 'undeliverable' | undefined
+  if (conclusions.failed.length > 0) {
+    try {
+      bounce = await bounceFor(parts, claim, conclusions.failed, call)
+    } catch (error) {
+      // Whoever should be told cannot be routed now: what failed is kept, and fails again later.
+      parts.events.emit({ type: 'failure', where: `notice about ${claim.entry.message}`, error })
+      conclusions = postponeFailures(claim, conclusions, now, parts.retry)
+    }
+  }
+  const settlement: Settlement = {
+    outcomes: conclusions.outcomes,
+    retryAt: conclusions.retryAt,
+    counted: true,
+    ...(typeof bounce === 'object' ? { also: { message: bounce.message, source: bounce.source } } : {}),
+  }
+  if (!(await settle(parts, claim, settlement, call))) return ABANDONED
+  if (parts.events.wanted) report(parts.events, claim, lane, conclusions, bounce, startedAt, now)
+  return {
+    unreachable: conclusions.unreachable,
+    retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
+    noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
+  }
+}
+
+function deliver(
+  parts: AttemptParts,
+  claim: Claim,
+  lane: Lane,
+  call: Call,
+): Promise<ReadonlyMap<RecipientId, Outcome>> {
+  const envelope = envelopeOf(claim)
+  if (lane.transport === ERROR_TRANSPORT)
+    return Promise.resolve(sameOutcome(envelope, errorLaneOutcome(lane.destination)))
+  const transport = parts.transports.get(lane.transport)
+  if (transport === undefined) {
+    // A configuration that lost a transport must not bounce its mail.
+    const outcome: Outcome = {
+      status: 'deferred',
+      scope: 'destination',
+      reply: reply(451, '4.3.5', `No transport ${lane.transport}`),
+    }
+    return Promise.resolve(sameOutcome(envelope, outcome))
+  }
+  const job: DeliveryJob = {
+    id: claim.entry.message,
+    envelope,
+    message: claim.message,
+    arrivedAt: claim.entry.arrivedAt,
+    lane,
+    attempt: claim.entry.attempts + 1,
+  }
+  return transport.deliver(job, call)
+}
+
+function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
+  return { sender: claim.entry.sender, recipients: claim.entry.recipients, options: claim.options }
+}
+
+/** The attempt was cut short by shutdown: nothing happened, the entry is due at once. */
+async function handBack(parts: AttemptParts, claim: Claim, now: number): Promise<AttemptResult> {
+  try {
+    await parts.store.settle(claim, { outcomes: new Map(), retryAt: now, counted: false })
+  } catch (error) {
+    // The lease ends by itself.
+    parts.events.emit({ type: 'failure', where: `handing back ${claim.entry.message}`, error })
+  }
+  return ABANDONED
+}
+
+function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, rules: RetryRules): Conclusions {
+  const outcomes = new Map(conclusions.outcomes)
+  for (const { recipient, outcome } of conclusions.failed) {
+    outcomes.set(recipient.id, {
+      status: 'deferred',
+      scope: 'recipient',
+      reply: reply(451, '4.3.0', `Notice postponed; failed with ${outcome.reply.enhanced}`),
+    })
+  }
+  const wait = rules.schedule({ now, arrivedAt: claim.entry.arrivedAt, attempt: claim.entry.attempts + 1 })
+  const deferred = [...conclusions.deferred, ...conclusions.failed.map((each) => each.recipient)]
+  return { ...conclusions, outcomes, failed: [], deferred, retryAt: Math.max(conclusions.retryAt, now + wait) }
+}
+
+/** Settles, waiting out storage trouble. Answers false when the claim was lost or the server stops first. */
+async function settle(parts: AttemptParts, claim: Claim, settlement: Settlement, call: Call): Promise<boolean> {
+  for (let failures = 0; ; failures++) {
+    try {
+      await parts.store.settle(claim, settlement)
+      return true
+    } catch (error) {
+      parts.events.emit({ type: 'failure', where: `settling ${claim.entry.message}`, error })
+      if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return false
+      try {
+        await sleep(
+          parts.environment.clock,
+          SETTLE_RETRY_MS[Math.min(failures, SETTLE_RETRY_MS.length - 1)]!,
+          call.signal,
+        )
+      } catch {
+        return false
+      }
+    }
+  }
+}
+
+function report(
+  events: Events,
+  claim: Claim,
+  lane: Lane,
+  conclusions: Conclusions,
+  bounce: Bounce | 'undeliverable' | undefined,
+  startedAt: number,
+  now: number,
+): void {
+  const { entry } = claim
+  for (const recipient of entry.recipients) {
+    const outcome = conclusions.outcomes.get(recipient.id)!
+    events.emit({
+      type: 'recipient.settled',
+      message: entry.message,
+      recipient,
+      sender: entry.sender,
+      lane,
+      outcome,
+      attempt: entry.attempts + 1,
+      delays: { queued: startedAt - entry.arrivedAt, attempt: now - startedAt },
+      retryAt: outcome.status === 'deferred' ? conclusions.retryAt : undefined,
+    })
+  }
+  if (typeof bounce === 'object') {
+    events.emit({
+      type: 'message.bounced',
+      message: entry.message,
+      dsn: bounce.message.id,
+      sender: entry.sender!,
+      recipients: bounce.recipients,
+    })
+  } else if (bounce === 'undeliverable') {
+    events.emit({
+      type: 'message.undeliverable',
+      message: entry.message,
+      recipients: conclusions.failed.map((each) => each.recipient),
+    })
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * Whom to tell about failed recipients, and how: a delivery status notification to the sender (RFC 3461, RFC 3464),
+ * stored in the same transaction as the failure it reports. The null sender is never told: notices do not bounce.
+ */
+import type {
+  Call,
+  Claim,
+  Environment,
+  MessageId,
+  MessageSource,
+  NewMessage,
+  Recipient,
+  Router,
+} from '@mailwright/core'
+import { buildDsn, type DsnReport, dsnOptions } from '@mailwright/message'
+import { entriesOf, routeAll } from './acceptance.ts'
+import type { FailedRecipient } from './settlement.ts'
+
+export interface BounceParts {
+  readonly hostname: string
+  readonly router: Router
+  readonly environment: Environment
+  readonly nextId: () => MessageId
+}
+
+export interface Bounce {
+  readonly message: NewMessage
+  readonly source: MessageSource
+  readonly recipients: readonly Recipient[]
+}
+
+/**
+ * The notice about these failures: undefined when nobody asked for one, `undeliverable` when there is nobody to tell.
+ * Rejects when the sender's address cannot be routed now.
+ */
+export async function bounceFor(
+  parts: BounceParts,
+  claim: Claim,
+  failures: readonly FailedRecipient[],
+  call: Call,
+): Promise<Bounce | 'undeliverable' | undefined> {
+  const reported = failures.filter(({ recipient }) => wantsFailureNotice(recipient))
+  if (reported.length === 0) return undefined
+  const { sender } = claim.entry
+  if (sender === null) return 'undeliverable'
+  const to: Recipient = { id: 1, address: sender, original: sender }
+  const routed = await routeAll(parts.router, null, [to], call)
+  if (routed.every((each) => each.refusal !== undefined)) return 'undeliverable'
+  const now = parts.environment.clock.now()
+  const id = parts.nextId()
+  const report: DsnReport = {
+    kind: 'failed',
+    hostname: parts.hostname,
+    id,
+    at: now,
+    to: sender,
+    original: {
+      id: claim.entry.message,
+      sender,
+      arrivedAt: claim.entry.arrivedAt,
+      options: claim.options,
+      source: claim.message,
+    },
+    recipients: reported.map(({ recipient, outcome }) => ({
+      recipient,
+      reply: outcome.reply,
+      action: 'failed',
+      ...(outcome.remote === undefined ? {} : { remote: outcome.remote }),
+    })),
+  }
+  const source = buildDsn(report)
+  const entries = entriesOf(routed, routed.length, now, undefined)
+  return {
+    message: { id, sender: null, options: dsnOptions(report, source), arrivedAt: now, entries },
+    source,
+    recipients: reported.map((each) => each.recipient),
+  }
+}
+
+/** NOTIFY absent means failures are reported; NEVER, or a list without FAILURE, means they are not (RFC 3461 §4.1). */
+function wantsFailureNotice(recipient: Recipient): boolean {
+  return recipient.notify === undefined || recipient.notify.includes('failure')
+}

@@ -1,0 +1,165 @@
+/**
+ * Carries out what the scheduler decides: claims from the store, runs attempts, and tells the scheduler how they ended.
+ * One timer waits for the next due time; leases of long attempts are renewed by another.
+ */
+import { type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
+import { type AttemptParts, attempt } from './attempt.ts'
+import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
+
+/** How long to leave a store alone that failed to answer. */
+const STORE_PAUSE_MS = 1_000
+
+export class Dispatcher {
+  readonly #parts: AttemptParts
+  readonly #store: QueueStore
+  readonly #clock: Clock
+  readonly #scheduler: Scheduler
+  readonly #leaseMs: number
+  readonly #call: Call
+  readonly #active = new Set<Claim>()
+  #running = false
+  #wake: { readonly at: number; readonly timer: Timer } | undefined
+  #renewal: Timer | undefined
+  #unsubscribe: (() => void) | undefined
+  #idle: (() => void) | undefined
+  /** Claims and surveys the store has not answered yet. */
+  #asked = 0
+
+  constructor(parts: AttemptParts, scheduler: Scheduler, leaseMs: number, call: Call) {
+    this.#parts = parts
+    this.#store = parts.store
+    this.#clock = parts.environment.clock
+    this.#scheduler = scheduler
+    this.#leaseMs = leaseMs
+    this.#call = call
+  }
+
+  start(): void {
+    this.#running = true
+    this.#unsubscribe = this.#store.onArrival(() => this.wake())
+    this.wake()
+  }
+
+  /** Something may have become due by other hands. */
+  wake(): void {
+    this.tell({ type: 'woken', now: this.#clock.now() })
+  }
+
+  /** A slot for mail about to be stored; false while there is none, and while draining. */
+  reserve(lane: string): boolean {
+    if (!this.#running) return false
+    const effects = this.#scheduler.step({ type: 'offered', lane, now: this.#clock.now() })
+    return effects.length > 0
+  }
+
+  /** Starts an attempt in a slot reserved for it. */
+  begin(claim: Claim): void {
+    this.#active.add(claim)
+    this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
+    void attempt(this.#parts, claim, this.#call).then((result) => {
+      this.#active.delete(claim)
+      const now = this.#clock.now()
+      this.tell({
+        type: 'finished',
+        lane: claim.entry.lane,
+        result: result.unreachable ? 'unreachable' : 'answered',
+        retryAt: result.retryAt,
+        now,
+      })
+      for (const lane of result.noticeLanes) this.tell({ type: 'stored', lane, now })
+      this.#checkIdle()
+    })
+  }
+
+  /** Tells the scheduler, and does what it answers. While draining it is told, but nothing new is begun. */
+  tell(event: SchedulerEvent): void {
+    const effects = this.#scheduler.step(event)
+    if (!this.#running) return
+    for (const effect of effects) this.#carryOut(effect)
+  }
+
+  #carryOut(effect: Effect): void {
+    const { events } = this.#parts
+    if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
+    else if (effect.type === 'survey') void this.#survey(effect.exclude, effect.limit)
+    else if (effect.type === 'wake') this.#wakeAt(effect.at)
+    else if (effect.type === 'dead') events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
+    else if (effect.type === 'alive') events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
+    // A grant is answered where it was asked for, in `reserve`.
+  }
+
+  async #claim(lane: string, limit: number): Promise<void> {
+    this.#asked += 1
+    try {
+      const claims = await this.#store.claim({ lane, now: this.#clock.now(), limit, leaseMs: this.#leaseMs })
+      for (const claim of claims) this.begin(claim)
+      this.tell({ type: 'claimed', lane, asked: limit, got: claims.length, now: this.#clock.now() })
+    } catch (error) {
+      this.#stalled('claiming', error, lane, limit)
+    } finally {
+      this.#asked -= 1
+      this.#checkIdle()
+    }
+  }
+
+  async #survey(exclude: ReadonlySet<string>, limit: number): Promise<void> {
+    this.#asked += 1
+    try {
+      const now = this.#clock.now()
+      const lanes = await this.#store.lanes({ now, limit, exclude })
+      const known = lanes.length === 0 ? exclude : new Set([...exclude, ...lanes.map((each) => each.lane)])
+      const nextDue = await this.#store.nextDue(known)
+      this.tell({ type: 'surveyed', lanes, nextDue, now })
+    } catch (error) {
+      this.#stalled('surveying', error, undefined, 0)
+    } finally {
+      this.#asked -= 1
+      this.#checkIdle()
+    }
+  }
+
+  #stalled(what: string, error: unknown, lane: string | undefined, asked: number): void {
+    this.#parts.events.emit({ type: 'failure', where: `${what} the queue`, error })
+    const now = this.#clock.now()
+    this.tell({ type: 'stalled', ...(lane === undefined ? {} : { lane }), asked, retryAt: now + STORE_PAUSE_MS, now })
+  }
+
+  #wakeAt(at: number): void {
+    if (this.#wake !== undefined && this.#wake.at <= at) return
+    this.#wake?.timer.cancel()
+    const timer = this.#clock.after(Math.max(at - this.#clock.now(), 0), () => {
+      this.#wake = undefined
+      this.wake()
+    })
+    this.#wake = { at, timer }
+  }
+
+  #renewLeases(): void {
+    this.#renewal = undefined
+    const now = this.#clock.now()
+    for (const claim of this.#active) {
+      this.#store.renew(claim, now + this.#leaseMs).catch((error: unknown) => {
+        // A lost claim is settled by nobody here; its attempt finds out when it settles.
+        if (!hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST'))
+          this.#parts.events.emit({ type: 'failure', where: 'renewing a lease', error })
+      })
+    }
+    if (this.#active.size > 0 && this.#running)
+      this.#renewal = this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
+  }
+
+  /** Begins nothing new and resolves when nothing is under way. */
+  async drain(): Promise<void> {
+    this.#running = false
+    this.#unsubscribe?.()
+    this.#wake?.timer.cancel()
+    this.#wake = undefined
+    if (this.#active.size > 0 || this.#asked > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    this.#renewal?.cancel()
+    this.#renewal = undefined
+  }
+
+  #checkIdle(): void {
+    if (!this.#running && this.#active.size === 0 && this.#asked === 0) this.#idle?.()
+  }
+}

@@ -1,0 +1,223 @@
+/**
+ * The queue manager as a Transport: takes responsibility for a message by storing it durably, and then delivers it
+ * through other transports until every recipient is served or has failed, and the sender knows.
+ */
+import {
+  type Block,
+  type Call,
+  type Clock,
+  type DeliveryJob,
+  type Duration,
+  type EntriesQuery,
+  idMaker,
+  type Lifecycle,
+  type MessageId,
+  type MessageSource,
+  milliseconds,
+  type Outcome,
+  type QueueEntry,
+  type QueueStats,
+  type QueueStore,
+  type RecipientId,
+  type Router,
+  type Scope,
+  type Selection,
+  type Transport,
+} from '@mailwright/core'
+import { type AcceptanceParts, acceptMessage, type Placement } from './acceptance.ts'
+import type { AttemptParts } from './attempt.ts'
+import { Dispatcher } from './dispatcher.ts'
+import { type RetrySchedule, retryByAge } from './retry.ts'
+import { Scheduler } from './scheduler.ts'
+
+export interface MessageQueueOptions {
+  /** Our name in notices. */
+  readonly hostname: string
+  readonly store: QueueStore
+  readonly router: Router
+  /** By the names the router uses. A block among them lives and dies with the queue. */
+  readonly transports: Readonly<Record<string, Transport | Block<Transport>>>
+  /** When a deferred recipient is tried again. Default Postfix's: `retryByAge('300s', '4000s')`. */
+  readonly retry?: RetrySchedule
+  /** How long mail is tried before it is returned. Default 5 days. */
+  readonly lifetime?: Duration
+  /** The same for notices. Default 5 days. */
+  readonly bounceLifetime?: Duration
+  /** Most recipients of one attempt. Default 50. */
+  readonly recipientLimit?: number
+  /** Most attempts under way at once. Default 100. */
+  readonly maxAttempts?: number
+  /** Attempts a destination gets at first, and at most. Default 5 and 20. */
+  readonly initialConcurrency?: number
+  readonly concurrencyLimit?: number
+  /** How long a destination is left alone after a cohort of failures. Default 300 s. */
+  readonly deadFor?: Duration
+  /** How long an attempt owns its entry without renewal. Default 10 min. */
+  readonly lease?: Duration
+}
+
+/** The queue as its host sees it. */
+export interface MessageQueue extends Transport {
+  entries(query: EntriesQuery): Promise<readonly QueueEntry[]>
+  read(message: MessageId): Promise<MessageSource | undefined>
+  /** Makes waiting entries due now and starts on them. Resolves with how many. */
+  flush(selection: Selection): Promise<number>
+  hold(selection: Selection, reason: string): Promise<number>
+  release(selection: Selection): Promise<number>
+  remove(selection: Selection): Promise<number>
+  stats(): Promise<QueueStats>
+}
+
+/**
+ * Makes a queue.
+ *
+ * @example
+ * const queue = mta.use(messageQueue({
+ *   hostname: 'mx.example.org', store: lmdbStore({ directory: './spool' }), router,
+ *   transports: { local: maildir({ mailboxes }), smtp: smtpTransport({ hostname: 'mx.example.org' }) },
+ * }))
+ */
+export function messageQueue(options: MessageQueueOptions): Block<MessageQueue> {
+  return { name: 'queue', create: (scope) => new QueueManager(options, scope) }
+}
+
+class QueueManager implements MessageQueue, Lifecycle {
+  readonly name = 'queue'
+  readonly #store: QueueStore
+  readonly #scope: Scope
+  readonly #clock: Clock
+  readonly #children: readonly Lifecycle[]
+  readonly #dispatcher: Dispatcher
+  readonly #acceptance: AcceptanceParts
+  readonly #giveUp = new AbortController()
+
+  constructor(options: MessageQueueOptions, scope: Scope) {
+    const { environment, events } = scope
+    this.#store = options.store
+    this.#scope = scope
+    this.#clock = environment.clock
+    const transports = new Map<string, Transport>()
+    const children: Lifecycle[] = []
+    for (const [name, given] of Object.entries(options.transports)) {
+      if ('create' in given) {
+        const made = given.create(scope)
+        children.push(made)
+        transports.set(name, made)
+      } else transports.set(name, given)
+    }
+    this.#children = children
+    const ids = idMaker(environment.clock, environment.random)
+    const leaseMs = milliseconds(options.lease ?? '10m')
+    const parts: AttemptParts = {
+      store: options.store,
+      router: options.router,
+      transports,
+      environment,
+      events,
+      hostname: options.hostname,
+      nextId: () => ids.next(),
+      retry: {
+        schedule: options.retry ?? retryByAge(),
+        lifetimeMs: milliseconds(options.lifetime ?? '5d'),
+        bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
+      },
+    }
+    const scheduler = new Scheduler({
+      initial: options.initialConcurrency ?? 5,
+      limit: options.concurrencyLimit ?? 20,
+      failedCohortLimit: 1,
+      maxAttempts: options.maxAttempts ?? 100,
+      deadMs: milliseconds(options.deadFor ?? '300s'),
+      surveyLimit: 100,
+    })
+    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    this.#acceptance = {
+      store: options.store,
+      router: options.router,
+      environment,
+      events,
+      recipientLimit: options.recipientLimit ?? 50,
+      leaseMs,
+      reserve: (lane) => this.#dispatcher.reserve(lane),
+      placed: (placement) => this.#placed(placement),
+    }
+  }
+
+  async start(call: Call): Promise<void> {
+    await this.#store.open(this.#scope.events)
+    for (const child of this.#children) await child.start?.(call)
+    this.#dispatcher.start()
+  }
+
+  /** Attempts in hand may finish until the signal aborts; then they are handed back unsettled. */
+  async drain(call: Call): Promise<void> {
+    const giveUp = (): void => this.#giveUp.abort(call.signal.reason)
+    if (call.signal.aborted) giveUp()
+    call.signal.addEventListener('abort', giveUp, { once: true })
+    await this.#dispatcher.drain()
+    call.signal.removeEventListener('abort', giveUp)
+    for (const child of this.#children) await child.drain?.(call)
+  }
+
+  async stop(): Promise<void> {
+    this.#giveUp.abort()
+    await this.#dispatcher.drain()
+    for (const child of this.#children) await child.stop?.()
+    await this.#store.close()
+  }
+
+  deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
+    return acceptMessage(this.#acceptance, job, call)
+  }
+
+  refusing(): ReturnType<QueueStore['refusing']> {
+    return this.#store.refusing()
+  }
+
+  spool(): ReturnType<QueueStore['spool']> {
+    return this.#store.spool()
+  }
+
+  #placed({ reserved, claims, waiting }: Placement): void {
+    const now = this.#clock.now()
+    for (const claim of claims) this.#dispatcher.begin(claim)
+    if (claims.length < reserved.size) {
+      const begun = new Set(claims.map((claim) => claim.entry.lane))
+      for (const lane of reserved) if (!begun.has(lane)) this.#dispatcher.tell({ type: 'withdrawn', lane, now })
+    }
+    for (const lane of waiting) this.#dispatcher.tell({ type: 'stored', lane, now })
+  }
+
+  entries(query: EntriesQuery): Promise<readonly QueueEntry[]> {
+    return this.#store.entries(query)
+  }
+
+  read(message: MessageId): Promise<MessageSource | undefined> {
+    return this.#store.read(message)
+  }
+
+  async flush(selection: Selection): Promise<number> {
+    return this.#andWake(await this.#store.reschedule(selection, this.#clock.now()))
+  }
+
+  hold(selection: Selection, reason: string): Promise<number> {
+    return this.#store.hold(selection, reason)
+  }
+
+  async release(selection: Selection): Promise<number> {
+    return this.#andWake(await this.#store.release(selection, this.#clock.now()))
+  }
+
+  remove(selection: Selection): Promise<number> {
+    return this.#store.remove(selection)
+  }
+
+  stats(): Promise<QueueStats> {
+    return this.#store.stats()
+  }
+
+  #andWake(count: number): number {
+    if (count > 0) this.#dispatcher.wake()
+    return count
+  }
+}

@@ -1,0 +1,292 @@
+/**
+ * Decides what is tried next: a pure state machine, `step(event) -> effects`. It stores nothing, waits for nothing, and
+ * knows neither SMTP nor the time: every event brings its `now`. Its memory grows with the lanes that are busy or dead,
+ * not with the queue.
+ *
+ * A lane is *ready* while the store may hold due entries of it. A ready lane with a free slot gets a claim; lanes take
+ * turns. The store is surveyed for other due lanes at the start, when something may have become due, and after a survey
+ * that did not see everything. A dead lane is left out of surveys, so it costs nothing until its time comes.
+ */
+import type { LaneDue } from '@mailwright/core'
+import { type Concurrency, type ConcurrencyOptions, freshConcurrency, punish, reward } from './concurrency.ts'
+
+export interface SchedulerOptions extends ConcurrencyOptions {
+  /** Most attempts under way at once, over all lanes. */
+  readonly maxAttempts: number
+  /** How long a dead destination is left alone, ms. */
+  readonly deadMs: number
+  /** Most lanes asked for in one survey. */
+  readonly surveyLimit: number
+}
+
+export type SchedulerEvent =
+  /** Mail is about to be stored. The effect `grant` reserves a slot: the put may claim it at once. */
+  | { readonly type: 'offered'; readonly lane: string; readonly now: number }
+  /** Due mail was stored and not claimed. */
+  | { readonly type: 'stored'; readonly lane: string; readonly now: number }
+  /** A granted slot came to nothing. */
+  | { readonly type: 'withdrawn'; readonly lane: string; readonly now: number }
+  /** The answer to a `claim` effect. */
+  | {
+      readonly type: 'claimed'
+      readonly lane: string
+      readonly asked: number
+      readonly got: number
+      readonly now: number
+    }
+  /** An attempt ended. `retryAt`: something of it was deferred until then. */
+  | {
+      readonly type: 'finished'
+      readonly lane: string
+      readonly result: 'answered' | 'unreachable'
+      readonly retryAt?: number | undefined
+      readonly now: number
+    }
+  /** The answer to a `survey` effect. `nextDue`: when a lane not excluded is due next. */
+  | {
+      readonly type: 'surveyed'
+      readonly lanes: readonly LaneDue[]
+      readonly nextDue: number | undefined
+      readonly now: number
+    }
+  /** A claim or survey failed: try it again at `retryAt`. */
+  | {
+      readonly type: 'stalled'
+      readonly lane?: string
+      readonly asked: number
+      readonly retryAt: number
+      readonly now: number
+    }
+  /** Time has come, or something may have become due by other hands. */
+  | { readonly type: 'woken'; readonly now: number }
+
+export type Effect =
+  | { readonly type: 'grant'; readonly lane: string }
+  | { readonly type: 'claim'; readonly lane: string; readonly limit: number }
+  | { readonly type: 'survey'; readonly exclude: ReadonlySet<string>; readonly limit: number }
+  /** Send `woken` at this time, or earlier. */
+  | { readonly type: 'wake'; readonly at: number }
+  | { readonly type: 'dead'; readonly lane: string; readonly until: number }
+  | { readonly type: 'alive'; readonly lane: string }
+
+interface LaneState {
+  readonly concurrency: Concurrency
+  /** Slots in use: attempts under way, and claims asked for. */
+  busy: number
+  claiming: boolean
+  /** Mail was stored while a claim was under way: its answer may not have seen it. */
+  missed: boolean
+  deadUntil: number | undefined
+}
+
+const NOTHING: readonly Effect[] = []
+
+export class Scheduler {
+  readonly #options: SchedulerOptions
+  readonly #lanes = new Map<string, LaneState>()
+  /** Lanes that may have due mail in the store, in the order of their turns. */
+  readonly #ready = new Set<string>()
+  readonly #dead = new Set<string>()
+  #busy = 0
+  #surveyWanted = true
+  #surveying = false
+
+  constructor(options: SchedulerOptions) {
+    this.#options = options
+  }
+
+  /** Attempts under way, slots granted and claims asked for. */
+  get busy(): number {
+    return this.#busy
+  }
+
+  /** Lanes the scheduler remembers. */
+  get lanes(): number {
+    return this.#lanes.size
+  }
+
+  step(event: SchedulerEvent): readonly Effect[] {
+    switch (event.type) {
+      case 'offered':
+        return this.#offered(event.lane)
+      case 'stored':
+        return this.#stored(event.lane)
+      case 'withdrawn':
+        this.#free(event.lane, 1)
+        return this.#plan()
+      case 'claimed':
+        return this.#claimed(event.lane, event.asked, event.got)
+      case 'finished':
+        return this.#finished(event)
+      case 'surveyed':
+        return this.#surveyed(event.lanes, event.nextDue)
+      case 'stalled':
+        return this.#stalled(event)
+      case 'woken':
+        return this.#woken(event.now)
+    }
+  }
+
+  #offered(name: string): readonly Effect[] {
+    const lane = this.#lane(name)
+    // Mail that came before goes first: a lane with a backlog grants nothing to newcomers.
+    if (lane.deadUntil !== undefined || this.#ready.has(name) || !this.#hasSlot(lane)) {
+      this.#forgetIdle(name)
+      return NOTHING
+    }
+    this.#take(lane, 1)
+    return [{ type: 'grant', lane: name }]
+  }
+
+  #stored(name: string): readonly Effect[] {
+    const lane = this.#lane(name)
+    if (lane.claiming) lane.missed = true
+    if (lane.deadUntil !== undefined) return NOTHING
+    this.#ready.add(name)
+    return this.#plan()
+  }
+
+  #claimed(name: string, asked: number, got: number): readonly Effect[] {
+    const lane = this.#lane(name)
+    lane.claiming = false
+    if (got < asked && !lane.missed) this.#ready.delete(name)
+    lane.missed = false
+    this.#free(name, asked - got)
+    return this.#plan()
+  }
+
+  #finished(event: Extract<SchedulerEvent, { type: 'finished' }>): readonly Effect[] {
+    const { lane: name, now } = event
+    const lane = this.#lane(name)
+    this.#free(name, 1, 'keep')
+    const effects: Effect[] = []
+    if (event.result === 'answered') {
+      if (lane.deadUntil !== undefined) {
+        // Somebody got through: the others may go too, as many as already do.
+        Object.assign(lane.concurrency, freshConcurrency(this.#options), lane.busy > 0 ? { window: lane.busy } : {})
+        this.#revive(name, lane, effects)
+      } else reward(lane.concurrency, lane.busy, this.#options)
+    } else if (lane.deadUntil === undefined && punish(lane.concurrency, this.#options) === 'dead') {
+      lane.deadUntil = now + this.#options.deadMs
+      this.#dead.add(name)
+      this.#ready.delete(name)
+      effects.push({ type: 'dead', lane: name, until: lane.deadUntil }, { type: 'wake', at: lane.deadUntil })
+    }
+    if (event.retryAt !== undefined) effects.push({ type: 'wake', at: event.retryAt })
+    this.#forgetIdle(name)
+    return this.#plan(effects)
+  }
+
+  #revive(name: string, lane: LaneState, effects: Effect[]): void {
+    lane.deadUntil = undefined
+    this.#dead.delete(name)
+    // What waited in the store while the lane was dead is due.
+    this.#ready.add(name)
+    effects.push({ type: 'alive', lane: name })
+  }
+
+  #surveyed(lanes: readonly LaneDue[], nextDue: number | undefined): readonly Effect[] {
+    this.#surveying = false
+    for (const { lane } of lanes) {
+      const state = this.#lane(lane)
+      if (state.deadUntil === undefined) this.#ready.add(lane)
+    }
+    if (lanes.length >= this.#options.surveyLimit) this.#surveyWanted = true
+    return this.#plan(nextDue === undefined ? [] : [{ type: 'wake', at: nextDue }])
+  }
+
+  #stalled(event: Extract<SchedulerEvent, { type: 'stalled' }>): readonly Effect[] {
+    if (event.lane === undefined) this.#surveying = false
+    else {
+      const lane = this.#lane(event.lane)
+      lane.claiming = false
+      lane.missed = false
+      // Left to the survey at `retryAt`, so that a store in trouble is not asked in a tight loop.
+      this.#ready.delete(event.lane)
+      this.#free(event.lane, event.asked)
+    }
+    return [{ type: 'wake', at: event.retryAt }]
+  }
+
+  #woken(now: number): readonly Effect[] {
+    const effects: Effect[] = []
+    let next: number | undefined
+    for (const name of this.#dead) {
+      const lane = this.#lane(name)
+      if (lane.deadUntil! > now) next = Math.min(next ?? lane.deadUntil!, lane.deadUntil!)
+      else {
+        Object.assign(lane.concurrency, freshConcurrency(this.#options))
+        this.#revive(name, lane, effects)
+      }
+    }
+    if (next !== undefined) effects.push({ type: 'wake', at: next })
+    this.#surveyWanted = true
+    return this.#plan(effects)
+  }
+
+  /** Claims for ready lanes, in turn, while there are slots; a survey when other lanes may be due. */
+  #plan(effects: Effect[] = []): readonly Effect[] {
+    for (const name of this.#ready) {
+      const free = this.#options.maxAttempts - this.#busy
+      if (free <= 0) break
+      const lane = this.#lanes.get(name)!
+      const room = Math.min(lane.concurrency.window - lane.busy, free)
+      if (lane.claiming || room <= 0) continue
+      lane.claiming = true
+      this.#take(lane, room)
+      // To the end of the line: the next free slot is another lane's turn.
+      this.#ready.delete(name)
+      this.#ready.add(name)
+      effects.push({ type: 'claim', lane: name, limit: room })
+      if (effects.length > this.#options.surveyLimit) break
+    }
+    const hungry = this.#busy < this.#options.maxAttempts && this.#ready.size < this.#options.surveyLimit
+    if (this.#surveyWanted && !this.#surveying && hungry) {
+      this.#surveyWanted = false
+      this.#surveying = true
+      effects.push({
+        type: 'survey',
+        exclude: new Set([...this.#ready, ...this.#dead]),
+        limit: this.#options.surveyLimit,
+      })
+    }
+    return effects
+  }
+
+  #hasSlot(lane: LaneState): boolean {
+    return lane.busy < lane.concurrency.window && this.#busy < this.#options.maxAttempts
+  }
+
+  #take(lane: LaneState, slots: number): void {
+    lane.busy += slots
+    this.#busy += slots
+  }
+
+  #free(name: string, slots: number, memory: 'keep' | 'forget' = 'forget'): void {
+    this.#lane(name).busy -= slots
+    this.#busy -= slots
+    if (memory === 'forget') this.#forgetIdle(name)
+  }
+
+  #lane(name: string): LaneState {
+    let lane = this.#lanes.get(name)
+    if (lane === undefined) {
+      lane = {
+        concurrency: freshConcurrency(this.#options),
+        busy: 0,
+        claiming: false,
+        missed: false,
+        deadUntil: undefined,
+      }
+      this.#lanes.set(name, lane)
+    }
+    return lane
+  }
+
+  /** A lane without attempts, backlog or grudge is forgotten. */
+  #forgetIdle(name: string): void {
+    const lane = this.#lanes.get(name)
+    if (lane && lane.busy === 0 && !lane.claiming && lane.deadUntil === undefined && !this.#ready.has(name))
+      this.#lanes.delete(name)
+  }
+}

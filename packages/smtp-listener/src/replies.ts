@@ -1,0 +1,70 @@
+/**
+ * What the engine says by itself: syntax, sequence, limits, time-outs. Everything about mail is said by the intake.
+ * Also how a reply looks on the wire (RFC 5321 §4.2.1, RFC 2034). A control character never reaches the wire.
+ */
+import { type Reply, reply, wireText } from '@mailwright/core'
+
+export const EARLY_TALKER: Reply<554> = reply(554, '5.5.1', 'Protocol error: you spoke before the greeting')
+export const NOT_HTTP: Reply<554> = reply(554, '5.5.1', 'This is a mail server')
+export const CHUNKING_NOT_OFFERED: Reply<554> = reply(554, '5.5.1', 'CHUNKING is not offered here')
+export const BARE_LF: Reply<500> = reply(500, '5.5.2', 'bare <LF> received')
+export const TOO_MANY_BARE_LF: Reply<421> = reply(421, '4.7.0', 'bare <LF> received, closing transmission channel')
+export const LINE_TOO_LONG: Reply<500> = reply(500, '5.5.6', 'Line too long')
+export const LINE_FLOOD: Reply<421> = reply(421, '4.7.0', 'Line too long, closing transmission channel')
+export const JUNK: Reply<500> = reply(500, '5.5.2', 'Command holds characters that do not belong there')
+export const UNKNOWN_COMMAND: Reply<500> = reply(500, '5.5.1', 'Command not recognized')
+export const NOT_IMPLEMENTED: Reply<502> = reply(502, '5.5.1', 'Command not implemented')
+export const TOO_MANY_ERRORS: Reply<421> = reply(421, '4.7.0', 'Too many errors, closing transmission channel')
+export const TOO_MANY_CONNECTIONS: Reply<421> = reply(421, '4.7.0', 'Too many connections, please try again later')
+export const TIMED_OUT: Reply<421> = reply(421, '4.4.2', 'Timeout, closing transmission channel')
+export const CONNECTION_FAILED: Reply<421> = reply(421, '4.3.0', 'Temporary failure, please try again later')
+export const HELO_FIRST: Reply<503> = reply(503, '5.5.1', 'Send EHLO first')
+export const LHLO_FIRST: Reply<503> = reply(503, '5.5.1', 'Send LHLO first')
+export const NESTED_MAIL: Reply<503> = reply(503, '5.5.1', 'A mail transaction is open already')
+export const MAIL_FIRST: Reply<503> = reply(503, '5.5.1', 'Send MAIL first')
+export const NO_RECIPIENTS: Reply<554> = reply(554, '5.5.1', 'No valid recipients')
+export const TOO_MANY_RECIPIENTS: Reply<452> = reply(452, '4.5.3', 'Too many recipients')
+export const USE_EHLO: Reply<500> = reply(500, '5.5.1', 'This is SMTP: send EHLO')
+export const USE_LHLO: Reply<500> = reply(500, '5.5.1', 'This is LMTP: send LHLO')
+export const HELO_SYNTAX: Reply<501> = reply(501, '5.5.4', 'One host name or address literal is needed')
+export const NO_ARGUMENT: Reply<501> = reply(501, '5.5.4', 'The command takes no argument')
+export const VRFY_SYNTAX: Reply<501> = reply(501, '5.5.4', 'An address is needed')
+export const TLS_ACTIVE: Reply<503> = reply(503, '5.5.1', 'TLS is active already')
+export const TLS_FAILED: Reply<454> = reply(454, '4.7.0', 'TLS handshake failed')
+
+export const BYE: Reply<221> = reply(221, '2.0.0', 'Bye')
+export const OK: Reply<250> = reply(250, '2.0.0', 'OK')
+export const HELP: Reply<214> = reply(214, '2.0.0', 'See RFC 5321')
+export const CANNOT_VRFY: Reply<252> = reply(252, '2.0.0', 'Send some mail, and it will be tried')
+export const READY_FOR_TLS: Reply<220> = reply(220, '2.0.0', 'Ready to start TLS')
+/** The one reply without an enhanced code and without a place among `Reply`: RFC 2034 has none for class 3. */
+export const GO_AHEAD = '354 End data with <CR><LF>.<CR><LF>\r\n'
+
+/** Anything but printable ASCII. */
+const UNUSUAL = /[^\x20-\x7e]/
+
+/** A reply as it goes on the wire, CRLF included. */
+export function wireReply(answer: Reply): string {
+  const text = answer.text
+  if (typeof text === 'string') return `${answer.code} ${answer.enhanced} ${wireLine(text)}\r\n`
+  return wireLines(answer.code, text, `${answer.enhanced} `)
+}
+
+/** A positive greeting or HELO answer: without enhanced code (RFC 2034 §3), and with the keywords offered. */
+export function wireGreeting(answer: Reply, keywords: readonly string[]): string {
+  const text = typeof answer.text === 'string' ? [answer.text] : answer.text
+  return wireLines(answer.code, keywords.length === 0 ? text : [...text, ...keywords], '')
+}
+
+function wireLines(code: number, lines: readonly string[], enhanced: string): string {
+  if (lines.length === 0) return `${code} ${enhanced}\r\n`
+  let wire = ''
+  for (const [index, line] of lines.entries()) {
+    wire += `${code}${index === lines.length - 1 ? ' ' : '-'}${enhanced}${wireLine(line)}\r\n`
+  }
+  return wire
+}
+
+function wireLine(line: string): string {
+  return UNUSUAL.test(line) ? wireText(line) : line
+}

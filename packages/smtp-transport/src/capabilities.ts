@@ -1,0 +1,34 @@
+/** What a server offers in its answer to EHLO (RFC 5321 §4.1.1.1). Keywords we do not use are ignored. */
+
+export interface Capabilities {
+  readonly pipelining: boolean
+  /** RFC 1870: the largest message in bytes; 0 for offered without a limit; undefined for not offered. */
+  readonly size: number | undefined
+  readonly eightBitMime: boolean
+  readonly smtpUtf8: boolean
+  readonly startTls: boolean
+  readonly dsn: boolean
+  readonly requireTls: boolean
+}
+
+/** A server that answered only HELO. */
+export const NO_CAPABILITIES: Capabilities = capabilitiesOf([])
+
+/** Reads the lines of a positive EHLO reply; the first names the server. */
+export function capabilitiesOf(lines: readonly string[]): Capabilities {
+  const offered = new Map<string, string>()
+  for (const line of lines.slice(1)) {
+    const [keyword = '', parameters = ''] = line.trim().split(/[ \t=]+/, 2)
+    offered.set(keyword.toUpperCase(), parameters)
+  }
+  const size = offered.get('SIZE')
+  return {
+    pipelining: offered.has('PIPELINING'),
+    size: size === undefined ? undefined : /^\d{1,15}$/.test(size) ? Number(size) : 0,
+    eightBitMime: offered.has('8BITMIME'),
+    smtpUtf8: offered.has('SMTPUTF8'),
+    startTls: offered.has('STARTTLS'),
+    dsn: offered.has('DSN'),
+    requireTls: offered.has('REQUIRETLS'),
+  }
+}

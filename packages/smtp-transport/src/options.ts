@@ -1,0 +1,141 @@
+/** What a host program may set, and the same with defaults filled in and units gone. */
+import { type Duration, MailwrightError, milliseconds } from '@mailwright/core'
+import type { MxAddresses } from './address-range.ts'
+import { parseNextHop } from './next-hop.ts'
+
+/** `may`: encrypt where offered, else clear text. `encrypt`: never clear text. Certificates are not verified. */
+export type TlsPolicy = 'none' | 'may' | 'encrypt'
+
+/** Which of a host's addresses are used, and in which order. */
+export type AddressFamilies = 'ipv4-first' | 'ipv6-first' | 'ipv4' | 'ipv6'
+
+/** How long each stage of the dialogue may take (RFC 5321 §4.5.3.2). */
+export interface StageTimeouts<T = Duration> {
+  /** Until the 220 after connecting. Default 5m. */
+  readonly greeting: T
+  /** EHLO, HELO, STARTTLS and the TLS handshake, each. Default 5m. */
+  readonly helo: T
+  /** Default 5m. */
+  readonly mail: T
+  /** For each recipient. Default 5m. */
+  readonly rcpt: T
+  /** From DATA to 354. Default 2m. */
+  readonly dataInit: T
+  /** For each block of the message until the network has taken it. Default 3m. */
+  readonly dataBlock: T
+  /** From the final dot to its reply. Default 10m: giving up early makes duplicates. */
+  readonly dataEnd: T
+  /** RSET. Default 20s. */
+  readonly reset: T
+  /** QUIT: nobody waits for it. Default 5s. */
+  readonly quit: T
+}
+
+export interface SmtpTransportOptions {
+  /** The block's and the transport's name, as lanes use it. Default `smtp`. */
+  readonly name?: string | undefined
+  /** Our name in EHLO. An MX record that names it means a loop. */
+  readonly hostname: string
+  /** Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs. */
+  readonly nextHop?: string | undefined
+  /** Default `may`. */
+  readonly tls?: TlsPolicy | undefined
+  /** The port where the next hop names none. Default 25. */
+  readonly port?: number | undefined
+  /** What an address found by MX may be. Default `not-loopback`. */
+  readonly mxAddresses?: MxAddresses | undefined
+  /** Default `ipv4-first`. */
+  readonly addressFamilies?: AddressFamilies | undefined
+  /** How long a connection without work is kept. Default 2s. */
+  readonly idleTimeout?: Duration | undefined
+  /** How old a connection may become before it takes no more work. Default 5m. */
+  readonly maxConnectionAge?: Duration | undefined
+  /** Default 20. */
+  readonly maxConnectionsPerDestination?: number | undefined
+  /** Default 1000. */
+  readonly maxMessagesPerConnection?: number | undefined
+  /** How many addresses one attempt tries to connect to. Default 5. */
+  readonly maxAddresses?: number | undefined
+  /** How many hosts one attempt talks to before it gives up. Default 2. */
+  readonly maxSessions?: number | undefined
+  /** For one address. Default 30s. */
+  readonly connectTimeout?: Duration | undefined
+  readonly timeouts?: Partial<StageTimeouts> | undefined
+}
+
+export interface Settings {
+  readonly name: string
+  readonly hostname: string
+  readonly nextHop: string | undefined
+  readonly tls: TlsPolicy
+  readonly port: number
+  readonly mxAddresses: MxAddresses
+  readonly addressFamilies: AddressFamilies
+  readonly idleMs: number
+  readonly maxAgeMs: number
+  readonly maxConnections: number
+  readonly maxMessages: number
+  readonly maxAddresses: number
+  readonly maxSessions: number
+  readonly connectMs: number
+  readonly timeoutsMs: StageTimeouts<number>
+}
+
+const TIMEOUTS: StageTimeouts = {
+  greeting: '5m',
+  helo: '5m',
+  mail: '5m',
+  rcpt: '5m',
+  dataInit: '2m',
+  dataBlock: '3m',
+  dataEnd: '10m',
+  reset: '20s',
+  quit: '5s',
+}
+
+/** Fills in the defaults. Throws `ERR_MAILWRIGHT_CONFIG` for values that cannot work. */
+export function settingsOf(options: SmtpTransportOptions): Settings {
+  const port = options.port ?? 25
+  if (!/^[\x21-\x7e]{1,255}$/.test(options.hostname)) throw unusable('hostname', options.hostname)
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) throw unusable('port', port)
+  if (options.nextHop !== undefined && parseNextHop(options.nextHop, port) === undefined) {
+    throw unusable('nextHop', options.nextHop)
+  }
+  const timeoutMs = (stage: keyof StageTimeouts): number => milliseconds(options.timeouts?.[stage] ?? TIMEOUTS[stage])
+  return {
+    name: options.name ?? 'smtp',
+    hostname: options.hostname,
+    nextHop: options.nextHop,
+    tls: options.tls ?? 'may',
+    port,
+    mxAddresses: options.mxAddresses ?? 'not-loopback',
+    addressFamilies: options.addressFamilies ?? 'ipv4-first',
+    idleMs: milliseconds(options.idleTimeout ?? '2s'),
+    maxAgeMs: milliseconds(options.maxConnectionAge ?? '5m'),
+    maxConnections: atLeastOne('maxConnectionsPerDestination', options.maxConnectionsPerDestination ?? 20),
+    maxMessages: atLeastOne('maxMessagesPerConnection', options.maxMessagesPerConnection ?? 1_000),
+    maxAddresses: atLeastOne('maxAddresses', options.maxAddresses ?? 5),
+    maxSessions: atLeastOne('maxSessions', options.maxSessions ?? 2),
+    connectMs: milliseconds(options.connectTimeout ?? '30s'),
+    timeoutsMs: {
+      greeting: timeoutMs('greeting'),
+      helo: timeoutMs('helo'),
+      mail: timeoutMs('mail'),
+      rcpt: timeoutMs('rcpt'),
+      dataInit: timeoutMs('dataInit'),
+      dataBlock: timeoutMs('dataBlock'),
+      dataEnd: timeoutMs('dataEnd'),
+      reset: timeoutMs('reset'),
+      quit: timeoutMs('quit'),
+    },
+  }
+}
+
+function atLeastOne(option: string, value: number): number {
+  if (!(value >= 1)) throw unusable(option, value)
+  return value
+}
+
+function unusable(option: string, value: unknown): MailwrightError {
+  return new MailwrightError('ERR_MAILWRIGHT_CONFIG', `smtpTransport: ${option} cannot be ${JSON.stringify(value)}`)
+}
