@@ -1,3 +1,4 @@
+export { EventHub } from './event-hub.ts'
 export * from './mta.ts'
 export * from './system-clock.ts'
 export * from './system-environment.ts'

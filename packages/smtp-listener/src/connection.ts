@@ -33,6 +33,7 @@ import type { MailServer } from './server.ts'
 const LINGER_MS = 5_000
 /** Replies to pipelined commands are sent at the latest when they come to this. */
 const MOST_UNSENT = 16_384
+const NOT_ASCII = /[^\x00-\x7f]/
 
 /** What a connection needs from its listener. */
 export interface ConnectionHost {
@@ -49,6 +50,7 @@ export interface ConnectionHost {
 export class MailConnection extends SMTPConnection implements Line, Reading {
   readonly #host: ConnectionHost
   readonly #client: Peer
+  readonly #local: Peer
   readonly #deadline: Deadline
   readonly #sessionEnd: number
   #conversation: Conversation | undefined
@@ -57,11 +59,14 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   #unsent = ''
   #dataEnd = Number.POSITIVE_INFINITY
   #gone = false
+  #upgradingSocket: Socket | undefined
+  #handshakeReported = false
 
   constructor(server: MailServer, wire: Wire, client: Peer, host: ConnectionHost, id: string) {
     super(server, wire as Socket, { id })
     this.#host = host
     this.#client = client
+    this.#local = serverOf(wire)
     this.#sessionEnd = host.clock.now() + host.config.sessionMs
     this.#deadline = new Deadline(host.clock, () => this._onTimeout())
   }
@@ -88,13 +93,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   override init(): void {
     this._socket.on('close', () => this._onClose())
-    this._socket.on('error', (error) => this._onError(error))
+    this._socket.on('error', () => this._onError())
     this.#expectWithin(this.#host.config.commandMs)
     if (this.#host.config.tls?.mode === 'implicit') {
-      this.upgrade(
-        () => {},
-        () => this.#open(tlsFacts(this._socket as TLSSocket)),
-      )
+      this.upgrade(nothing, () => this.#open(tlsFacts(this._socket as TLSSocket)))
       return
     }
     this.#open(undefined)
@@ -108,12 +110,11 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     return new CommandReader(this, config.maxCommandLength)
   }
 
-  /** Whatever smtp-server says by itself, in our words. */
+  /** Whatever smtp-server says by itself, in our words: a refusal, and the end. */
   override send(code: number, text?: string | string[] | null): void {
     const said = wireText(Array.isArray(text) ? text.join(' ') : (text ?? ''))
-    const answer = code < 400 ? reply(250, '2.0.0', said) : code < 500 ? reply(421, '4.3.0', said) : reply(554, '5.3.0', said)
-    this.#unsent += wireReply(answer)
-    if (code >= 400) this.close()
+    this.say(wireReply(code < 500 ? reply(421, '4.3.0', said) : reply(554, '5.3.0', said)))
+    this.close()
   }
 
   override close(): void {
@@ -125,14 +126,21 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
       socket.unpipe(this._parser)
       this._parser.isClosed = true
     }
-    if (this._upgrading || socket.destroyed) {
-      socket.destroy()
+    if (this._upgrading) {
+      this.destroy()
       return
     }
     socket.end()
     // A paused socket would never see the client's end; what still comes is thrown away.
     socket.resume()
     this.#deadline.set(this.#host.clock.now() + LINGER_MS)
+  }
+
+  /** Cuts the connection off at once. */
+  destroy(): void {
+    // During a handshake the upper socket goes first: tearing a TLS wrap down from below is not safe in Node.
+    this.#upgradingSocket?.destroy()
+    this._socket.destroy()
   }
 
   override _onCloseEvent(): void {
@@ -154,13 +162,14 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#host.gone(this)
   }
 
-  override _onError(_error: Error): void {
-    if (this._upgrading && !this._closing) this.#handshakeFailed()
-    this._socket.destroy()
+  override _onError(): void {
+    if (this._upgrading) this.#handshakeFailed()
+    this.destroy()
   }
 
-  override _armTimeout(): void {
-    // Time is kept by `Deadline`.
+  /** No timer: time is kept by `Deadline`. During an upgrade this is where the upper socket is seen first. */
+  override _armTimeout(socket: Socket = this._socket): void {
+    this.#upgradingSocket = socket
   }
 
   override _resetSession(): void {
@@ -168,21 +177,159 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   override _onTimeout(): void {
-    if (this._closing || this._upgrading) {
-      if (this._upgrading) this.#handshakeFailed()
-      this._socket.destroy()
+    const reader = this.#reader
+    if (this._upgrading) this.#handshakeFailed()
+    if (this._closing || this._upgrading || reader === undefined) {
+      this.destroy()
       return
     }
-    if (this.#reader?.inData) this.#conversation?.abortData()
-    else if (this.#reader?.waiting) return
-    this.#dismiss('timeout', TIMED_OUT)
+    if (reader.inData) this.#conversation?.abortData()
+    // While we owe the answer it is not the client who is slow. `onRest` sets the next deadline.
+    else if (reader.waiting) return
+    this.#conversation?.dismiss('timeout', TIMED_OUT)
   }
 
-  // The conversation's line.
+  /** The server stops: a client that is doing nothing is told at once, one in a transaction may finish it. */
+  drain(): void {
+    if (!this.#silent && !this._upgrading && this.#reader?.idle === true) this.#dismissIfDraining()
+  }
 
-  /** Sends text with the next write. The text of a reply, CRLF included. */
-  sendWire(wire: string): void {
+  // What the conversation asks for.
+
+  say(wire: string): void {
     this.#unsent += wire
     if (this.#unsent.length > MOST_UNSENT) this.#flush()
   }
+
+  startData(): void {
+    this.#dataEnd = this.#host.clock.now() + this.#host.config.transactionMs
+    this.#reader?.startData()
+  }
+
+  startTls(): void {
+    this.#flush()
+    this.#expectWithin(this.#host.config.commandMs)
+    this.upgrade(nothing, () => {
+      const facts = tlsFacts(this._socket as TLSSocket)
+      this.#upgradingSocket = undefined
+      this.#conversation?.secured(facts)
+      this.onRest()
+    })
+  }
+
+  proceed(): void {
+    if (this.#silent) {
+      this.#silent = false
+      this.onRest()
+    } else this.#reader?.proceed()
+  }
+
+  bug(where: string, error: unknown): void {
+    this.#host.bug(where, error)
+  }
+
+  // What the reader reports.
+
+  onLine(line: string): boolean {
+    return this.#conversation === undefined || this.#conversation.command(line)
+  }
+
+  onBroken(problem: BrokenLine): boolean {
+    return this.#conversation === undefined || this.#conversation.broken(problem)
+  }
+
+  onData(data: Uint8Array): Awaitable<void> {
+    return this.#conversation?.data(data)
+  }
+
+  onDataEnd(): boolean {
+    return this.#conversation === undefined || this.#conversation.dataEnd()
+  }
+
+  onBytes(): boolean {
+    if (!this.#silent) return false
+    this.#conversation?.dismiss('connect', EARLY_TALKER)
+    return true
+  }
+
+  onRest(): void {
+    const reader = this.#reader
+    const conversation = this.#conversation
+    if (this._closing || this._upgrading || reader === undefined || conversation === undefined) return
+    if (reader.waiting) {
+      // The client may wait as long as we need; only DATA as a whole has an end.
+      this.#deadline.set(reader.inData ? this.#dataEnd : Number.POSITIVE_INFINITY)
+      return
+    }
+    if (this.#dismissIfDraining()) return
+    this.#flush()
+    const { idleMs, commandMs, dataMs } = this.#host.config
+    if (reader.inData) this.#deadline.set(Math.min(this.#host.clock.now() + dataMs, this.#dataEnd, this.#sessionEnd))
+    else this.#expectWithin(conversation.inTransaction || !conversation.greeted ? commandMs : idleMs)
+  }
+
+  onEnd(): void {
+    if (this.#reader?.inData) this.#conversation?.abortData()
+    this.close()
+  }
+
+  onBug(error: unknown): void {
+    this.bug('connection', error)
+    this.#conversation?.abortData()
+    this.#conversation?.dismiss('connection', CONNECTION_FAILED)
+  }
+
+  #open(tls: TlsFacts | undefined): void {
+    const { config } = this.#host
+    const { intake, protocol } = config
+    this.#upgradingSocket = undefined
+    this.#deadline.set(Number.POSITIVE_INFINITY)
+    try {
+      const dialogue = intake.open({ protocol, client: this.#client, server: this.#local, tls })
+      this.#conversation = new Conversation(dialogue, this, {
+        protocol,
+        maxSize: intake.maxSize,
+        maxRecipients: intake.maxRecipients,
+        maxJunk: config.maxJunk,
+      })
+    } catch (error) {
+      this.bug('open', error)
+      this.say(wireReply(CONNECTION_FAILED))
+      this.close()
+      return
+    }
+    if (this.#conversation.greet()) this.proceed()
+  }
+
+  #dismissIfDraining(): boolean {
+    const conversation = this.#conversation
+    if (!this.#host.draining || conversation === undefined || conversation.inTransaction) return false
+    return conversation.dismiss('drain', SERVICE_UNAVAILABLE)
+  }
+
+  #expectWithin(ms: number): void {
+    this.#deadline.set(Math.min(this.#host.clock.now() + ms, this.#sessionEnd))
+  }
+
+  #handshakeFailed(): void {
+    if (this.#handshakeReported) return
+    this.#handshakeReported = true
+    if (this.#conversation === undefined) this.#host.handshakeFailed(this.#client, TLS_FAILED)
+    else this.#conversation.tell('starttls', TLS_FAILED)
+  }
+
+  /** One write for everything that is ready. */
+  #flush(): void {
+    const wire = this.#unsent
+    if (wire === '') return
+    this.#unsent = ''
+    const socket = this._socket
+    if (this._upgrading || socket.destroyed || socket.writableEnded) return
+    if (socket.write(wire, NOT_ASCII.test(wire) ? 'utf8' : 'latin1') || this._closing) return
+    const reader = this.#reader
+    reader?.setOutput('blocked')
+    socket.once('drain', () => reader?.setOutput('flowing'))
+  }
 }
+
+function nothing(): void {}

@@ -15,17 +15,18 @@ import {
   LOCAL_ERROR,
   type Reply,
   SERVICE_UNAVAILABLE,
+  type TlsFacts,
 } from '@mailwright/core'
 import { type Parsed, parseMail, parseRcpt } from './parameters.ts'
 import type { BrokenLine } from './reader.ts'
-import * as say from './replies.ts'
+import * as replies from './replies.ts'
 
 /** What the conversation may ask of its connection. */
 export interface Line {
   readonly tls: 'none' | 'offered' | 'active'
   readonly draining: boolean
   /** Sends text soon, in one write with whatever else is ready. */
-  send(wire: string): void
+  say(wire: string): void
   /** Sends what is left and ends the connection. Nothing is read any more. */
   close(): void
   /** The next bytes are message data. */
@@ -101,9 +102,9 @@ export class Conversation {
   /** The engine itself refuses. Too many of these, and it hangs up. */
   refuse(stage: string, refusal: Reply): true {
     const tooMany = ++this.#junk > this.#rules.maxJunk && !closesConnection(refusal)
-    const answer = tooMany ? say.TOO_MANY_ERRORS : refusal
+    const answer = tooMany ? replies.TOO_MANY_ERRORS : refusal
     this.tell(stage, answer)
-    this.#line.send(say.wireReply(answer))
+    this.#line.say(replies.wireReply(answer))
     if (closesConnection(answer)) this.#line.close()
     return true
   }
@@ -111,7 +112,7 @@ export class Conversation {
   /** The engine refuses and hangs up. */
   dismiss(stage: string, refusal: Reply): true {
     this.tell(stage, refusal)
-    this.#line.send(say.wireReply(refusal))
+    this.#line.say(replies.wireReply(refusal))
     this.#line.close()
     return true
   }
@@ -138,26 +139,26 @@ export class Conversation {
       case 'RCPT':
         return this.#rcpt(line)
       case 'DATA':
-        return blank < 0 ? this.#data() : this.refuse('data', say.NO_ARGUMENT)
+        return blank < 0 ? this.#data() : this.refuse('data', replies.NO_ARGUMENT)
       case 'EHLO':
       case 'HELO':
       case 'LHLO':
         return this.#helo(verb, line)
       case 'RSET':
-        return blank < 0 ? this.#rset() : this.refuse('rset', say.NO_ARGUMENT)
+        return blank < 0 ? this.#rset() : this.refuse('rset', replies.NO_ARGUMENT)
       case 'NOOP':
-        return this.#aside(say.OK)
+        return this.#aside(replies.OK)
       case 'QUIT':
-        return blank < 0 ? this.#quit() : this.refuse('quit', say.NO_ARGUMENT)
+        return blank < 0 ? this.#quit() : this.refuse('quit', replies.NO_ARGUMENT)
       case 'STARTTLS':
-        return blank < 0 ? this.#starttls() : this.refuse('starttls', say.NO_ARGUMENT)
+        return blank < 0 ? this.#starttls() : this.refuse('starttls', replies.NO_ARGUMENT)
       case 'HELP':
-        return this.#aside(say.HELP)
+        return this.#aside(replies.HELP)
       case 'VRFY':
-        return blank < 0 ? this.refuse('vrfy', say.VRFY_SYNTAX) : this.#aside(say.CANNOT_VRFY)
+        return blank < 0 ? this.refuse('vrfy', replies.VRFY_SYNTAX) : this.#aside(replies.CANNOT_VRFY)
       case 'BDAT':
         // Its octets would follow as if they were commands.
-        return this.dismiss('bdat', say.CHUNKING_NOT_OFFERED)
+        return this.dismiss('bdat', replies.CHUNKING_NOT_OFFERED)
       case 'AUTH':
       case 'EXPN':
       case 'ETRN':
@@ -167,9 +168,11 @@ export class Conversation {
       case 'SAML':
       case 'XCLIENT':
       case 'XFORWARD':
-        return this.refuse(stageOf(verb), say.NOT_IMPLEMENTED)
+        return this.refuse(stageOf(verb), replies.NOT_IMPLEMENTED)
       default:
-        return HTTP.test(line) ? this.dismiss('unknown', say.NOT_HTTP) : this.refuse('unknown', say.UNKNOWN_COMMAND)
+        return HTTP.test(line)
+          ? this.dismiss('unknown', replies.NOT_HTTP)
+          : this.refuse('unknown', replies.UNKNOWN_COMMAND)
     }
   }
 
@@ -177,14 +180,14 @@ export class Conversation {
   broken(problem: BrokenLine): true {
     switch (problem) {
       case 'flood':
-        return this.dismiss('unknown', say.LINE_FLOOD)
+        return this.dismiss('unknown', replies.LINE_FLOOD)
       case 'too-long':
-        return this.refuse('unknown', say.LINE_TOO_LONG)
+        return this.refuse('unknown', replies.LINE_TOO_LONG)
       case 'bare-lf':
-        if (++this.#bareLf > MOST_BARE_LF) return this.dismiss('unknown', say.TOO_MANY_BARE_LF)
-        return this.refuse('unknown', say.BARE_LF)
+        if (++this.#bareLf > MOST_BARE_LF) return this.dismiss('unknown', replies.TOO_MANY_BARE_LF)
+        return this.refuse('unknown', replies.BARE_LF)
       case 'junk':
-        return this.refuse('unknown', say.JUNK)
+        return this.refuse('unknown', replies.JUNK)
     }
   }
 
@@ -209,12 +212,12 @@ export class Conversation {
       return true
     }
     try {
-      const replies = sink.end()
-      if (replies instanceof Promise) {
-        replies.then(this.#ended, this.#endFailed)
+      const receipts = sink.end()
+      if (receipts instanceof Promise) {
+        receipts.then(this.#ended, this.#endFailed)
         return false
       }
-      this.#sendReceipts(replies)
+      this.#sendReceipts(receipts)
     } catch (error) {
       this.#line.bug('body end', error)
       this.#sendReceipts([])
@@ -233,11 +236,17 @@ export class Conversation {
     }
   }
 
-  /** TLS is up: what the client said before is forgotten (RFC 3207 §4.2). */
-  forget(): void {
+  /** TLS is up after STARTTLS: what the client said before is forgotten (RFC 3207 §4.2). */
+  secured(tls: TlsFacts): void {
     this.#greeted = false
     this.#extended = false
     this.#endTransaction()
+    try {
+      this.#dialogue.secured(tls)
+    } catch (error) {
+      this.#line.bug('secured', error)
+      this.dismiss('starttls', replies.CONNECTION_FAILED)
+    }
   }
 
   /** The connection is gone. Once. */
@@ -254,12 +263,12 @@ export class Conversation {
 
   #helo(verb: 'EHLO' | 'HELO' | 'LHLO', line: string): boolean {
     const lmtp = this.#rules.protocol === 'lmtp'
-    if (lmtp !== (verb === 'LHLO')) return this.refuse('helo', lmtp ? say.USE_LHLO : say.USE_EHLO)
+    if (lmtp !== (verb === 'LHLO')) return this.refuse('helo', lmtp ? replies.USE_LHLO : replies.USE_EHLO)
     const name = line.slice(5)
     if (name === '' || name.length > LONGEST_HELO || !/^[\x21-\x7e]+$/.test(name)) {
-      return this.refuse('helo', say.HELO_SYNTAX)
+      return this.refuse('helo', replies.HELO_SYNTAX)
     }
-    if (this.#tooIdle()) return this.refuse('helo', say.TOO_MANY_ERRORS)
+    if (this.#tooIdle()) return this.refuse('helo', replies.TOO_MANY_ERRORS)
     this.#endTransaction()
     this.#step = verb === 'HELO' ? 'helo' : 'ehlo'
     try {
@@ -270,8 +279,9 @@ export class Conversation {
   }
 
   #mail(line: string): boolean {
-    if (!this.#greeted) return this.refuse('mail', this.#rules.protocol === 'lmtp' ? say.LHLO_FIRST : say.HELO_FIRST)
-    if (this.#transaction) return this.refuse('mail', say.NESTED_MAIL)
+    if (!this.#greeted)
+      return this.refuse('mail', this.#rules.protocol === 'lmtp' ? replies.LHLO_FIRST : replies.HELO_FIRST)
+    if (this.#transaction) return this.refuse('mail', replies.NESTED_MAIL)
     const parsed = parseMail(line, this.#extended ? 'extended' : 'plain')
     if (parsed.refusal !== undefined) return this.refuse('mail', parsed.refusal)
     this.#step = 'mail'
@@ -284,7 +294,7 @@ export class Conversation {
   }
 
   #rcpt(line: string): boolean {
-    if (!this.#transaction) return this.refuse('rcpt', say.MAIL_FIRST)
+    if (!this.#transaction) return this.refuse('rcpt', replies.MAIL_FIRST)
     const parsed: Parsed<Parameters<Dialogue['rcpt']>[0]> = parseRcpt(
       line,
       this.#international ? 'international' : 'ascii',
@@ -292,8 +302,8 @@ export class Conversation {
     if (parsed.refusal !== undefined) return this.refuse('rcpt', parsed.refusal)
     if (this.#recipients >= this.#rules.maxRecipients) {
       // No junk: a big list is sent in several messages (RFC 5321 §4.5.3.1.10).
-      this.tell('rcpt', say.TOO_MANY_RECIPIENTS)
-      this.#line.send(say.wireReply(say.TOO_MANY_RECIPIENTS))
+      this.tell('rcpt', replies.TOO_MANY_RECIPIENTS)
+      this.#line.say(replies.wireReply(replies.TOO_MANY_RECIPIENTS))
       return true
     }
     this.#step = 'rcpt'
@@ -305,8 +315,8 @@ export class Conversation {
   }
 
   #data(): boolean {
-    if (!this.#transaction) return this.refuse('data', say.MAIL_FIRST)
-    if (this.#recipients === 0) return this.refuse('data', say.NO_RECIPIENTS)
+    if (!this.#transaction) return this.refuse('data', replies.MAIL_FIRST)
+    if (this.#recipients === 0) return this.refuse('data', replies.NO_RECIPIENTS)
     this.#step = 'data'
     try {
       const answer = this.#dialogue.data()
@@ -332,39 +342,39 @@ export class Conversation {
       return
     }
     this.#sink = answer.body
-    this.#line.send(say.GO_AHEAD)
+    this.#line.say(replies.GO_AHEAD)
     this.#line.startData()
   }
 
   #rset(): true {
-    if (this.#tooIdle()) return this.refuse('rset', say.TOO_MANY_ERRORS)
+    if (this.#tooIdle()) return this.refuse('rset', replies.TOO_MANY_ERRORS)
     this.#endTransaction()
     try {
       this.#dialogue.reset()
     } catch (error) {
       return this.#failed(error)
     }
-    this.#line.send(say.wireReply(say.OK))
+    this.#line.say(replies.wireReply(replies.OK))
     return true
   }
 
   #aside(answer: Reply): true {
-    if (this.#tooIdle()) return this.refuse('noop', say.TOO_MANY_ERRORS)
-    this.#line.send(say.wireReply(answer))
+    if (this.#tooIdle()) return this.refuse('noop', replies.TOO_MANY_ERRORS)
+    this.#line.say(replies.wireReply(answer))
     return true
   }
 
   #quit(): true {
-    this.#line.send(say.wireReply(say.BYE))
+    this.#line.say(replies.wireReply(replies.BYE))
     this.#line.close()
     return true
   }
 
   #starttls(): true {
-    if (this.#line.tls === 'active') return this.refuse('starttls', say.TLS_ACTIVE)
-    if (this.#line.tls === 'none') return this.refuse('starttls', say.NOT_IMPLEMENTED)
-    if (this.#transaction) return this.refuse('starttls', say.NESTED_MAIL)
-    this.#line.send(say.wireReply(say.READY_FOR_TLS))
+    if (this.#line.tls === 'active') return this.refuse('starttls', replies.TLS_ACTIVE)
+    if (this.#line.tls === 'none') return this.refuse('starttls', replies.NOT_IMPLEMENTED)
+    if (this.#transaction) return this.refuse('starttls', replies.NESTED_MAIL)
+    this.#line.say(replies.wireReply(replies.READY_FOR_TLS))
     this.#line.startTls()
     return true
   }
@@ -390,28 +400,27 @@ export class Conversation {
   }
 
   #settle(answer: Reply): void {
-    if (!isPositive(answer)) {
-      if (this.#step !== 'greet') return this.#reply(answer)
-      this.#line.send(say.wireReply(answer))
-      return this.#line.close()
-    }
+    const accepted = isPositive(answer)
     switch (this.#step) {
       case 'greet':
-        return this.#line.send(say.wireGreeting(answer, []))
+        this.#line.say(accepted ? replies.wireGreeting(answer, []) : replies.wireReply(answer))
+        if (!accepted) this.#line.close()
+        return
       case 'helo':
-      case 'ehlo': {
+      case 'ehlo':
+        if (!accepted) break
         this.#greeted = true
         this.#extended = this.#step === 'ehlo'
-        return this.#line.send(say.wireGreeting(answer, this.#extended ? this.#keywords() : []))
-      }
+        this.#line.say(replies.wireGreeting(answer, this.#extended ? this.#keywords() : []))
+        return
       case 'mail':
-        this.#transaction = true
+        this.#transaction = accepted
         break
       case 'rcpt':
-        this.#recipients++
+        if (accepted) this.#recipients++
         break
     }
-    this.#line.send(say.wireReply(answer))
+    this.#reply(answer)
   }
 
   #keywords(): readonly string[] {
@@ -420,17 +429,17 @@ export class Conversation {
   }
 
   #reply(answer: Reply): void {
-    this.#line.send(say.wireReply(answer))
+    this.#line.say(replies.wireReply(answer))
     if (closesConnection(answer)) this.#line.close()
   }
 
   /** One reply, or with LMTP one per accepted recipient; a sink that gave too few is made up for. */
-  #sendReceipts(replies: readonly Reply[]): void {
+  #sendReceipts(receipts: readonly Reply[]): void {
     const wanted = this.#rules.protocol === 'lmtp' ? this.#recipients : 1
     let closes = false
     for (let index = 0; index < wanted; index++) {
-      const answer = replies[index] ?? LOCAL_ERROR
-      this.#line.send(say.wireReply(answer))
+      const answer = receipts[index] ?? LOCAL_ERROR
+      this.#line.say(replies.wireReply(answer))
       closes ||= closesConnection(answer)
     }
     this.#junk = 0
@@ -442,9 +451,9 @@ export class Conversation {
   #failed(error: unknown): true {
     this.#line.bug(this.#step, error)
     if (this.#step === 'greet') {
-      this.#line.send(say.wireReply(say.CONNECTION_FAILED))
+      this.#line.say(replies.wireReply(replies.CONNECTION_FAILED))
       this.#line.close()
-    } else this.#line.send(say.wireReply(LOCAL_ERROR))
+    } else this.#line.say(replies.wireReply(LOCAL_ERROR))
     return true
   }
 
@@ -469,9 +478,9 @@ export class Conversation {
     }
     this.#line.proceed()
   }
-  readonly #ended = (replies: readonly Reply[]): void => {
+  readonly #ended = (receipts: readonly Reply[]): void => {
     try {
-      this.#sendReceipts(replies)
+      this.#sendReceipts(receipts)
     } catch (error) {
       this.#failed(error)
     }

@@ -1,1 +1,3 @@
-export {}
+export type { ListenerHandle } from './listener.ts'
+export { smtpListener } from './listener.ts'
+export type { ListenerTls, SmtpListenerOptions } from './options.ts'

@@ -55,7 +55,7 @@ export class ReplyChannel {
 
   /** Writes; false when the wire would rather wait (see `drained`). */
   send(data: string | Uint8Array): boolean {
-    return this.#state === 'open' ? this.#wire.write(data) : true
+    return this.#state === 'open' && data.length > 0 ? this.#wire.write(data) : true
   }
 
   /** Holds writes back until `release`, so that they leave together. */
@@ -107,7 +107,10 @@ export class ReplyChannel {
     while (this.#state === 'open') {
       const answer = this.#reader.next()
       if (answer === undefined) return
-      if (answer === 'garbage') return this.#lose('garbage')
+      if (answer === 'garbage') {
+        this.#lose('garbage')
+        return
+      }
       this.#listener.replied(answer)
     }
   }

@@ -32,6 +32,6 @@ export async function settle(busy?: () => boolean): Promise<void> {
 /** Whether the event loop holds work that ends by itself, as against sockets and timers that may wait for ever. */
 function workIsPending(): boolean {
   for (const kind of process.getActiveResourcesInfo())
-    if (kind === 'Immediate' || kind.startsWith('FSReq') || kind.endsWith('Job')) return true
+    if (kind === 'Immediate' || kind.includes('Req') || kind.endsWith('Job')) return true
   return false
 }

@@ -1,0 +1,44 @@
+import { hostname } from 'node:os'
+import { parseArgs } from 'node:util'
+import { lmdbStore } from '@mailwright/store-lmdb'
+import { relayServer } from 'mailwright'
+import { type Command, hostAndPort, UsageError } from '../command.ts'
+import { logLevel } from '../log-level.ts'
+import { serve } from '../serve.ts'
+
+/** A durable relay without a configuration file. */
+export const relay: Command = {
+  usage:
+    'relay --listen HOST:PORT --next-hop HOST:PORT|mx --spool DIR [--allow CIDR]... [--hostname NAME] [--log-level LEVEL]',
+  summary: 'A durable relay: queue in DIR, everything goes to the next hop. Takes mail from loopback, or from CIDR.',
+  async run(args): Promise<void> {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        listen: { type: 'string' },
+        'next-hop': { type: 'string' },
+        spool: { type: 'string' },
+        allow: { type: 'string', multiple: true },
+        hostname: { type: 'string', default: hostname() },
+        'log-level': { type: 'string', default: 'info' },
+      },
+    })
+    const { listen, 'next-hop': nextHop, spool } = values
+    if (listen === undefined || nextHop === undefined || spool === undefined)
+      throw new UsageError(`usage: mailwright ${relay.usage}`)
+    const { mta } = relayServer({
+      hostname: values.hostname,
+      listen: hostAndPort(listen, '--listen'),
+      nextHop: nextHop === 'mx' ? 'mx' : bracketed(nextHop),
+      store: lmdbStore({ directory: spool }),
+      ...(values.allow === undefined ? {} : { allow: values.allow }),
+    })
+    await serve(mta, logLevel(values['log-level']))
+  },
+}
+
+/** `HOST:PORT` names a host, not a mail domain: in brackets no MX is looked up. */
+function bracketed(text: string): string {
+  const { host, port } = hostAndPort(text, '--next-hop')
+  return `[${host}]:${port}`
+}

@@ -1,0 +1,14 @@
+/** A transport that takes mail and throws it away. */
+import { type DeliveryJob, type OkOutcome, reply, sameOutcome, type Transport } from '@mailwright/core'
+
+const DISCARDED: OkOutcome = { status: 'ok', action: 'discarded', reply: reply(250, '2.0.0', 'discarded') }
+
+/**
+ * Answers every recipient with 250, action `discarded`, and keeps nothing. `name` is `'discard'` when not given.
+ *
+ * @example
+ * messageQueue({ store, router, transports: { local, noreply: discard('noreply') } })
+ */
+export function discard(name = 'discard'): Transport {
+  return { name, deliver: async (job: DeliveryJob) => sameOutcome(job.envelope, DISCARDED) }
+}

@@ -1,0 +1,460 @@
+/**
+ * One session with a server, message after message (RFC 5321 §3, RFC 2920). With PIPELINING an envelope is one write,
+ * and the next envelope goes in the write that ends the message before: it is `staged` until that message is answered.
+ *
+ * Failure: a 4xx or 5xx is an outcome of whom it concerns. When the dialogue ends without an answer, the message whose
+ * data is sent is deferred and may be delivered twice, as SMTP has it; an envelope staged behind it has sent no data
+ * and goes back to the destination, as does one that a kept connection lost before answering anything.
+ * It does not connect, does not choose its work, and does not convert messages.
+ */
+import type { Clock } from '@mailwright/core'
+import { dotStuffer, lineNormalizer } from '@mailwright/message'
+import { deferred, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
+import type { Errand } from './errand.ts'
+import type { OpenSession } from './handshake.ts'
+import { isBuffered, sendBuffered } from './message-data.ts'
+import type { Settings } from './options.ts'
+import type { ReplyListener } from './reply-channel.ts'
+import type { ServerReply } from './reply-reader.ts'
+import { DOING, pipelined, recordAccepted, type Transaction, transactionFor } from './transaction.ts'
+
+/** Who gives a connection its work. */
+export interface ConnectionOwner {
+  /** The next errand for a connection without work; undefined makes it idle, or `retire` ends it. */
+  next(connection: ClientConnection): Errand | 'retire' | undefined
+  /** An errand to stage behind the message being sent. */
+  behind(): Errand | undefined
+  /** An errand that has sent no data and whose connection is lost: it is to be tried again. `leaving` follows. */
+  returned(errand: Errand): void
+  /** The final dot was answered after `ms`. */
+  answered(ms: number): void
+  /** The connection takes no more work: it is saying QUIT, or `closed` follows at once. */
+  leaving(connection: ClientConnection): void
+  /** The connection is gone. */
+  closed(connection: ClientConnection): void
+}
+
+export class ClientConnection implements ReplyListener {
+  readonly #session: OpenSession
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #owner: ConnectionOwner
+  readonly #background: (work: () => Promise<void>) => void
+  readonly #openedAt: number
+  #state: 'idle' | 'busy' | 'quitting' | 'closed' = 'idle'
+  #current: Transaction | undefined
+  #staged: Transaction | undefined
+  /** Transactions begun. */
+  #begun = 0
+  /** A transaction was given up after MAIL was accepted: RSET comes before the next. */
+  #needsReset = false
+  /** Wakes the writer of a long message. */
+  #wakeWriter: (() => void) | undefined
+
+  constructor(
+    session: OpenSession,
+    settings: Settings,
+    clock: Clock,
+    owner: ConnectionOwner,
+    background: (work: () => Promise<void>) => void,
+  ) {
+    this.#session = session
+    this.#settings = settings
+    this.#clock = clock
+    this.#owner = owner
+    this.#background = background
+    this.#openedAt = clock.now()
+    session.channel.listen(this)
+  }
+
+  /** Whether an envelope can be staged now: the data of the message before is sent, and nothing is behind it. */
+  get ready(): boolean {
+    return this.#current?.stage === 'end' && this.#canStage()
+  }
+
+  /** Whether an envelope can be staged when the message in hand sends its data. */
+  get soonReady(): boolean {
+    return this.#current !== undefined && this.#current.stage !== 'end' && this.#canStage()
+  }
+
+  /** Takes up work: an errand given, or whatever the owner has. */
+  work(first?: Errand): void {
+    for (let errand: Errand | 'retire' | undefined = first ?? this.#nextErrand(); ; errand = this.#nextErrand()) {
+      if (errand === undefined) {
+        this.#rest()
+        return
+      }
+      if (errand === 'retire') {
+        this.retire()
+        return
+      }
+      const transaction = this.#transaction(errand)
+      if (transaction !== undefined) {
+        this.#begin(transaction)
+        return
+      }
+    }
+  }
+
+  /** Sends an errand's envelope behind the message that waits for its answer. Only when `ready`. */
+  stage(errand: Errand): void {
+    const transaction = this.#transaction(errand)
+    if (transaction === undefined) return
+    this.#staged = transaction
+    this.#session.channel.send(pipelined(transaction.commands))
+  }
+
+  /** Says QUIT and closes. Only when idle. */
+  retire(): void {
+    if (this.#state === 'closed' || this.#state === 'quitting') return
+    this.#state = 'quitting'
+    this.#owner.leaving(this)
+    this.#session.channel.send('QUIT\r\n')
+    this.#session.channel.within(this.#settings.timeoutsMs.quit)
+  }
+
+  /** Closes at once; errands in hand are deferred or returned. */
+  stop(): void {
+    this.#end('stopped')
+  }
+
+  /** The caller of an errand gave up. Answers whether the errand was here. */
+  abandon(errand: Errand): boolean {
+    if (this.#current?.errand === errand) {
+      this.#end('stopped')
+      return true
+    }
+    // A staged envelope cannot be taken back. The message before it must not suffer: see `#finish`.
+    return this.#staged?.errand === errand
+  }
+
+  expired(): void {
+    if (this.#state === 'idle') this.retire()
+    else this.#end('timeout')
+  }
+
+  lost(loss: Loss): void {
+    this.#end(loss)
+  }
+
+  drained(): void {
+    const transaction = this.#current
+    if (transaction?.stage === 'body') this.#session.channel.within(this.#settings.timeoutsMs.dataBlock)
+    this.#wake()
+  }
+
+  replied(answer: ServerReply): void {
+    const transaction = this.#current
+    // The answer to QUIT, a 421 before the server closes an idle connection, or chatter: the connection is done.
+    if (transaction === undefined) {
+      this.#end('closed')
+      return
+    }
+    if (answer.code === 421) {
+      this.#serviceClosing(transaction, answer)
+      return
+    }
+    const { timeoutsMs } = this.#settings
+    switch (transaction.stage) {
+      case 'reset':
+        this.#needsReset = false
+        transaction.stage = 'mail'
+        this.#session.channel.within(timeoutsMs.mail)
+        if (!this.#pipelining) this.#session.channel.send(transaction.commands.mail)
+        return
+      case 'mail':
+        this.#mailAnswered(transaction, answer)
+        return
+      case 'rcpt':
+        this.#rcptAnswered(transaction, answer)
+        return
+      case 'data':
+        this.#dataAnswered(transaction, answer)
+        return
+      case 'body':
+        this.#answeredTooEarly(transaction, answer)
+        return
+      case 'end':
+        this.#endAnswered(transaction, answer)
+        return
+      case 'empty-end':
+        this.#finish(transaction)
+    }
+  }
+
+  get #pipelining(): boolean {
+    return this.#session.capabilities.pipelining
+  }
+
+  #canStage(): boolean {
+    return this.#pipelining && this.#state === 'busy' && this.#staged === undefined && !this.#spent()
+  }
+
+  /** Whether the connection has done its share. */
+  #spent(): boolean {
+    return this.#begun >= this.#settings.maxMessages || this.#clock.now() - this.#openedAt >= this.#settings.maxAgeMs
+  }
+
+  #nextErrand(): Errand | 'retire' | undefined {
+    return this.#spent() ? 'retire' : this.#owner.next(this)
+  }
+
+  #transaction(errand: Errand): Transaction | undefined {
+    const transaction = transactionFor(errand, this.#session.capabilities, this.#session.security)
+    if (transaction !== undefined) this.#begun++
+    return transaction
+  }
+
+  #rest(): void {
+    this.#state = 'idle'
+    this.#session.channel.within(this.#settings.idleMs)
+  }
+
+  #begin(transaction: Transaction): void {
+    this.#state = 'busy'
+    this.#current = transaction
+    const { channel } = this.#session
+    const { commands } = transaction
+    if (this.#needsReset) transaction.stage = 'reset'
+    channel.within(this.#needsReset ? this.#settings.timeoutsMs.reset : this.#settings.timeoutsMs.mail)
+    if (this.#pipelining) channel.send(this.#needsReset ? `RSET\r\n${pipelined(commands)}` : pipelined(commands))
+    else channel.send(this.#needsReset ? 'RSET\r\n' : commands.mail)
+  }
+
+  #mailAnswered(transaction: Transaction, answer: ServerReply): void {
+    transaction.answered = 'yes'
+    const { errand, commands } = transaction
+    if (answer.code >= 400) {
+      const outcome = refused(this.#session.label, answer, 'message')
+      for (const recipient of commands.recipients) errand.record(recipient, outcome)
+      if (!this.#pipelining) {
+        this.#finish(transaction)
+        return
+      }
+      transaction.mailRefused = 'yes'
+    } else if (answer.code >= 300) {
+      this.#outOfStep(transaction, answer)
+      return
+    }
+    transaction.stage = 'rcpt'
+    this.#session.channel.within(this.#settings.timeoutsMs.rcpt)
+    if (!this.#pipelining) this.#session.channel.send(commands.rcpts[0]!)
+  }
+
+  #rcptAnswered(transaction: Transaction, answer: ServerReply): void {
+    const { errand, commands, accepted } = transaction
+    const { channel, label } = this.#session
+    const recipient = commands.recipients[transaction.rcptAnswers++]!
+    if (answer.code >= 400) {
+      // RFC 5321 §4.5.3.1.10: 552 here means too many recipients, and is temporary.
+      const outcome =
+        answer.code === 552 ? refusedForNow(label, answer, 'recipient') : refused(label, answer, 'recipient')
+      errand.record(recipient, outcome)
+    } else if (answer.code >= 300) {
+      this.#outOfStep(transaction, answer)
+      return
+    } else if (transaction.mailRefused === 'no') accepted.push(recipient)
+
+    if (transaction.rcptAnswers < commands.rcpts.length) {
+      channel.within(this.#settings.timeoutsMs.rcpt)
+      if (!this.#pipelining) channel.send(commands.rcpts[transaction.rcptAnswers]!)
+      return
+    }
+    transaction.stage = 'data'
+    channel.within(this.#settings.timeoutsMs.dataInit)
+    if (this.#pipelining) return
+    if (accepted.length > 0) channel.send('DATA\r\n')
+    else this.#giveUpTransaction(transaction)
+  }
+
+  #dataAnswered(transaction: Transaction, answer: ServerReply): void {
+    if (answer.code === 354) {
+      if (transaction.accepted.length > 0) {
+        this.#sendMessage(transaction)
+        return
+      }
+      // RFC 2920 §3.1: with DATA sent already and nobody accepted, an empty message must be ended. The server refuses it.
+      transaction.stage = 'empty-end'
+      this.#session.channel.within(this.#settings.timeoutsMs.dataEnd)
+      this.#session.channel.send('.\r\n')
+      return
+    }
+    if (answer.code < 400) {
+      this.#outOfStep(transaction, answer)
+      return
+    }
+    recordAccepted(transaction, refused(this.#session.label, answer, 'message'))
+    this.#giveUpTransaction(transaction)
+  }
+
+  #endAnswered(transaction: Transaction, answer: ServerReply): void {
+    if (answer.code >= 300 && answer.code < 400) {
+      this.#outOfStep(transaction, answer)
+      return
+    }
+    const { label } = this.#session
+    recordAccepted(transaction, answer.code < 300 ? relayed(label, answer) : refused(label, answer, 'message'))
+    this.#owner.answered(this.#clock.now() - transaction.endedAt)
+    this.#finish(transaction)
+  }
+
+  /** The transaction ends without data. */
+  #giveUpTransaction(transaction: Transaction): void {
+    this.#needsReset = transaction.mailRefused === 'no'
+    this.#finish(transaction)
+  }
+
+  /** Every recipient has an outcome: on with what is staged, or with what waits. */
+  #finish(transaction: Transaction): void {
+    transaction.errand.settle()
+    this.#current = this.#staged
+    this.#staged = undefined
+    if (this.#current === undefined) {
+      this.work()
+      return
+    }
+    // After 354 there is no way back but to close, so an abandoned envelope costs the connection.
+    if (this.#current.errand.abandoned) {
+      this.#end('stopped')
+      return
+    }
+    this.#session.channel.within(this.#settings.timeoutsMs.mail)
+  }
+
+  #sendMessage(transaction: Transaction): void {
+    const { message } = transaction.errand.job
+    if (!isBuffered(message)) {
+      transaction.stage = 'body'
+      this.#background(() => this.#sendLongMessage(transaction))
+      return
+    }
+    sendBuffered(this.#session.channel, message.head, message.buffered, this.#stageBehind())
+    this.#dataSent(transaction)
+  }
+
+  #dataSent(transaction: Transaction): void {
+    transaction.stage = 'end'
+    transaction.endedAt = this.#clock.now()
+    this.#session.channel.within(this.#settings.timeoutsMs.dataEnd)
+  }
+
+  /** The commands of an envelope to stage, or nothing. */
+  #stageBehind(): string {
+    while (this.#canStage()) {
+      const errand = this.#owner.behind()
+      if (errand === undefined) return ''
+      this.#staged = this.#transaction(errand)
+      if (this.#staged !== undefined) return pipelined(this.#staged.commands)
+    }
+    return ''
+  }
+
+  /** Sends a message that is not in memory, no faster than the server takes it. */
+  async #sendLongMessage(transaction: Transaction): Promise<void> {
+    const { errand } = transaction
+    const { message } = errand.job
+    const { channel } = this.#session
+    const lines = lineNormalizer()
+    const dots = dotStuffer()
+    const underWay = (): boolean => this.#current === transaction && transaction.stage === 'body'
+    try {
+      let sent = message.head.length
+      channel.within(this.#settings.timeoutsMs.dataBlock)
+      if (!channel.send(dots.push(lines.push(message.head)))) await this.#writable()
+      for await (const chunk of message.body(errand.call)) {
+        if (!underWay()) return
+        sent += chunk.length
+        channel.within(this.#settings.timeoutsMs.dataBlock)
+        if (!channel.send(dots.push(lines.push(chunk)))) await this.#writable()
+        if (!underWay()) return
+      }
+      if (!underWay()) return
+      // A body cut short by broken storage must never be ended by a dot as if it were whole.
+      if (sent !== message.size) throw new Error(`the message has ${message.size} bytes, its source gave ${sent}`)
+      const rest = dots.push(lines.end())
+      channel.hold()
+      if (rest.length > 0) channel.send(rest)
+      channel.send(dots.end())
+      const behind = this.#stageBehind()
+      if (behind !== '') channel.send(behind)
+      channel.release()
+      this.#dataSent(transaction)
+    } catch (cause) {
+      if (!underWay()) return
+      recordAccepted(transaction, deferred('message', '4.3.0', 'the message could not be read', cause))
+      this.#end('stopped')
+    }
+  }
+
+  #writable(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wakeWriter = resolve
+    })
+  }
+
+  #wake(): void {
+    const wake = this.#wakeWriter
+    this.#wakeWriter = undefined
+    wake?.()
+  }
+
+  /** The server has answered before the final dot. A refusal stands, but only closing ends the data now. */
+  #answeredTooEarly(transaction: Transaction, answer: ServerReply): void {
+    if (answer.code < 400) {
+      this.#outOfStep(transaction, answer)
+      return
+    }
+    recordAccepted(transaction, refused(this.#session.label, answer, 'message'))
+    this.#end('closed')
+  }
+
+  /** 421: the server closes, whatever it was asked. */
+  #serviceClosing(transaction: Transaction, answer: ServerReply): void {
+    if (this.#mayReturn(transaction)) {
+      this.#end('closed')
+      return
+    }
+    transaction.errand.settle(refusedForNow(this.#session.label, answer, 'destination'))
+    this.#end('closed')
+  }
+
+  #outOfStep(transaction: Transaction, answer: ServerReply): void {
+    transaction.errand.settle(nonsense(this.#session.label, answer, DOING[transaction.stage]))
+    this.#end('garbage')
+  }
+
+  /** A kept connection may have died while nobody looked: an envelope without any answer can go by another. */
+  #mayReturn(transaction: Transaction): boolean {
+    return transaction.answered === 'no' && this.#begun > 1 && !transaction.errand.retried
+  }
+
+  #end(loss: Loss): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#session.channel.destroy()
+    const current = this.#current
+    const staged = this.#staged
+    this.#current = undefined
+    this.#staged = undefined
+    this.#wake()
+    if (current !== undefined) {
+      if (loss === 'closed' && this.#mayReturn(current)) this.#return(current.errand)
+      else {
+        const scope = current.stage === 'end' ? 'message' : 'destination'
+        current.errand.settle(lost(this.#session.label, loss, DOING[current.stage], scope))
+      }
+    }
+    if (staged !== undefined) {
+      if (!staged.errand.retried) this.#return(staged.errand)
+      else staged.errand.settle(lost(this.#session.label, loss, DOING.mail, 'destination'))
+    }
+    this.#owner.leaving(this)
+    this.#owner.closed(this)
+  }
+
+  #return(errand: Errand): void {
+    if (errand.abandoned) return
+    errand.retried = true
+    this.#owner.returned(errand)
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * Outbound SMTP as a block (RFC 5321). Wires the pool to the `Transport` interface: which next hop a job has, and one
+ * outcome for every recipient whatever happens. See the README for the failure table.
+ */
+import {
+  type Block,
+  type Call,
+  type DeliveryJob,
+  type Lifecycle,
+  type Outcome,
+  type Recipient,
+  type RecipientId,
+  reply,
+  type Scope,
+  sameOutcome,
+  type Transport,
+} from '@mailwright/core'
+import { ConnectionPool } from './connection-pool.ts'
+import { deferred } from './delivery.ts'
+import { type SmtpTransportOptions, settingsOf } from './options.ts'
+
+/**
+ * A transport that delivers by SMTP to `nextHop`, or else to the destination of the job's lane, or else to each
+ * recipient's domain. Connections are kept while there is work and `idleTimeout` longer.
+ *
+ * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for options that cannot work.
+ * @example
+ * const smtp = mta.use(smtpTransport({ hostname: 'mail.example.org', nextHop: '[smarthost.example.net]:587' }))
+ */
+export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
+  const settings = settingsOf(options)
+  return {
+    name: settings.name,
+    create(scope: Scope): Transport & Lifecycle {
+      const pool = new ConnectionPool(settings, scope)
+      return {
+        name: settings.name,
+        deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
+          if (call.signal.aborted) return Promise.reject(call.signal.reason)
+          if (pool.phase !== 'running') return Promise.resolve(sameOutcome(job.envelope, SHUTTING_DOWN))
+          const nextHop = settings.nextHop ?? job.lane?.destination
+          if (nextHop === undefined || nextHop === '') return deliverByDomain(pool, job, call)
+          const { recipients } = job.envelope
+          if (recipients.length === 0) return Promise.resolve(new Map())
+          return pool.destination(nextHop).submit(job, recipients, call)
+        },
+        drain: (call: Call): Promise<void> => pool.drain(call),
+        stop: async (): Promise<void> => pool.stop(),
+      }
+    },
+  }
+}
+
+const SHUTTING_DOWN: Outcome = deferred('message', '4.3.2', 'the mail system is shutting down')
+
+const NO_DOMAIN: Outcome = { status: 'failed', reply: reply(550, '5.1.2', 'the address has no domain to send to') }
+
+/** A job straight from an intake, without a lane: each recipient's domain is a destination. */
+async function deliverByDomain(
+  pool: ConnectionPool,
+  job: DeliveryJob,
+  call: Call,
+): Promise<ReadonlyMap<RecipientId, Outcome>> {
+  const outcomes = new Map<RecipientId, Outcome>()
+  const domains = new Map<string, Recipient[]>()
+  for (const recipient of job.envelope.recipients) {
+    const { domain } = recipient.address
+    if (domain === '') outcomes.set(recipient.id, NO_DOMAIN)
+    else if (domains.has(domain)) domains.get(domain)!.push(recipient)
+    else domains.set(domain, [recipient])
+  }
+  const parts = [...domains].map(([domain, recipients]) => pool.destination(domain).submit(job, recipients, call))
+  for (const part of await Promise.all(parts)) for (const [id, outcome] of part) outcomes.set(id, outcome)
+  return outcomes
+}
