@@ -6,6 +6,9 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { freePort, greeted } from './ports.ts'
 
+/** Started by root, smtp-sink wants to be told whom to run as. */
+const AS_USER = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
+
 /** Postfix's smtp-sink as the next hop of every peer, counting what arrives. */
 export interface CountingSink {
   readonly port: number
@@ -20,7 +23,7 @@ export async function countingSink(): Promise<CountingSink> {
   const folder = mkdtempSync(join(tmpdir(), 'bench-sink-'))
   const port = await freePort()
   const output = openSync(join(folder, 'counters'), 'w+')
-  const child: ChildProcess = spawn('smtp-sink', ['-c', `127.0.0.1:${port}`, '1000'], {
+  const child: ChildProcess = spawn('smtp-sink', [...AS_USER, '-c', `127.0.0.1:${port}`, '1000'], {
     stdio: ['ignore', output, 'ignore'],
   })
   await greeted(port)

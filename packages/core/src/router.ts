@@ -13,8 +13,11 @@ export interface Lane {
 
 export type Routing =
   | { readonly kind: 'send'; readonly lane: Lane }
-  /** The address stands for others; each is routed in turn. */
-  | { readonly kind: 'expand'; readonly into: readonly Mailbox[] }
+  /**
+   * The address stands for others; each is routed in turn. With `keep` it stands for itself as well, by that lane: an
+   * alias that names its own address, which is therefore not in `into`.
+   */
+  | { readonly kind: 'expand'; readonly into: readonly Mailbox[]; readonly keep?: Lane }
   | { readonly kind: 'refuse'; readonly reply: Refusal }
 
 /** Whose address is it, and does it exist? What relay control and unknown-user checks ask. */

@@ -1,3 +1,3 @@
-export * from './discard.ts'
+export * from './discard-transport.ts'
 export type { Mailboxes, MailboxLookup } from './mailboxes.ts'
 export * from './maildir.ts'

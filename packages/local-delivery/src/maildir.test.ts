@@ -17,7 +17,7 @@ import {
 import { messageSource } from '@mailwright/message'
 import { testEnvironment, testScope } from '@mailwright/testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { discard } from './discard.ts'
+import { discardTransport } from './discard-transport.ts'
 import { type MaildirOptions, maildir, maildirTransport } from './maildir.ts'
 import type { Files } from './maildir-folder.ts'
 
@@ -445,9 +445,9 @@ describe('a message that cannot be read', () => {
 
 describe('discard', () => {
   it('takes everything and keeps nothing', async () => {
-    const outcomes = await discard().deliver(job(['ann@example.org', 'bob@example.org']), call)
+    const outcomes = await discardTransport().deliver(job(['ann@example.org', 'bob@example.org']), call)
     expect([...outcomes.values()].map(said)).toEqual(['ok 250 2.0.0 discarded', 'ok 250 2.0.0 discarded'])
     expect(outcomes.get(0)).toMatchObject({ action: 'discarded' })
-    expect([discard().name, discard('noreply').name]).toEqual(['discard', 'noreply'])
+    expect([discardTransport().name, discardTransport('noreply').name]).toEqual(['discard', 'noreply'])
   })
 })

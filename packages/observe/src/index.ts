@@ -1,1 +1,6 @@
-export {}
+export * from './event-counts.ts'
+export * from './json-log.ts'
+export * from './log-events.ts'
+export * from './log-postfix-lines.ts'
+export * from './logger.ts'
+export * from './postfix-line.ts'

@@ -1,1 +1,7 @@
-export {}
+export * from './cidr.ts'
+export * from './client-checks.ts'
+export * from './conditions.ts'
+export * from './destinations.ts'
+export * from './hop-limit.ts'
+export * from './permit.ts'
+export * from './restrictions.ts'

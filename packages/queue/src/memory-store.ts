@@ -14,53 +14,37 @@ import {
   isSelected,
   type LaneDue,
   type LaneQuery,
+  MailwrightError,
   type MessageId,
   type MessageSource,
-  MailwrightError,
   type NewMessage,
-  type PendingRecipient,
   type PutClaim,
   type QueueEntry,
   type QueueStats,
   type QueueStore,
+  type Reply,
   remainingRecipients,
   reply,
-  type Reply,
   type Selection,
   type Settlement,
   type Spool,
   type TransientCode,
 } from '@mailwright/core'
+import {
+  describe,
+  earliest,
+  inListingOrder,
+  isClaimable,
+  isClaimed,
+  type Lease,
+  type StoredEntry,
+  type StoredMessage,
+} from './memory-entry.ts'
 import { holdInMemory, memorySpool } from './memory-spool.ts'
 
 export interface MemoryStoreOptions {
   /** Most bytes of heads and bodies. Beyond, `put` rejects and `refusing` answers 452. Default 1 GiB. */
   readonly maxBytes?: number
-}
-
-interface StoredMessage {
-  readonly id: MessageId
-  readonly about: NewMessage
-  readonly source: MessageSource
-  readonly entries: Set<StoredEntry>
-}
-
-interface StoredEntry {
-  readonly message: StoredMessage
-  readonly number: number
-  readonly lane: string
-  recipients: readonly PendingRecipient[]
-  dueAt: number
-  attempts: number
-  held: string | undefined
-  lease: Lease | undefined
-}
-
-/** A lease that ended may be claimed by another; until then its holder may still settle. */
-interface Lease {
-  readonly token: string
-  until: number
-  ended: boolean
 }
 
 const FULL = reply(452, '4.3.1', 'Insufficient system storage')
@@ -106,7 +90,12 @@ class MemoryStore implements QueueStore {
     return memorySpool()
   }
 
-  async put(message: NewMessage, source: MessageSource, claim: PutClaim | undefined, call: Call): Promise<readonly Claim[]> {
+  async put(
+    message: NewMessage,
+    source: MessageSource,
+    claim: PutClaim | undefined,
+    call: Call,
+  ): Promise<readonly Claim[]> {
     this.#assertOpen()
     call.signal.throwIfAborted()
     if (this.#messages.has(message.id)) return []
@@ -295,7 +284,9 @@ class MemoryStore implements QueueStore {
   }
 
   #selected(selection: Selection): StoredEntry[] {
-    return this.#all().filter((entry) => isSelected(selection, { ...entry, message: entry.message.id, sender: entry.message.about.sender }))
+    return this.#all().filter((entry) =>
+      isSelected(selection, { ...entry, message: entry.message.id, sender: entry.message.about.sender }),
+    )
   }
 
   /** Changes the selected entries, and counts them. */
@@ -313,32 +304,4 @@ class MemoryStore implements QueueStore {
   #assertOpen(): void {
     if (!this.#open) throw new MailwrightError('ERR_MAILWRIGHT_STOPPED', 'the store is not open')
   }
-}
-
-function isClaimed(entry: StoredEntry): boolean {
-  return entry.lease !== undefined && !entry.lease.ended
-}
-
-function isClaimable(entry: StoredEntry): boolean {
-  return entry.held === undefined && !isClaimed(entry)
-}
-
-/** When the first claimable entry is due; infinity when there is none. */
-function earliest(entries: ReadonlySet<StoredEntry>): number {
-  let first = Number.POSITIVE_INFINITY
-  for (const entry of entries) if (isClaimable(entry)) first = Math.min(first, entry.dueAt)
-  return first
-}
-
-function inListingOrder(one: StoredEntry, other: StoredEntry): number {
-  if (one.message.id !== other.message.id) return one.message.id < other.message.id ? -1 : 1
-  return one.number - other.number
-}
-
-function describe(entry: StoredEntry): QueueEntry {
-  const { message, number, lane, recipients, dueAt, attempts, held } = entry
-  const { sender, arrivedAt } = message.about
-  const base = { message: message.id, entry: number, lane, sender, recipients, size: message.source.size }
-  const state = { arrivedAt, dueAt, attempts, claimed: isClaimed(entry) }
-  return held === undefined ? { ...base, ...state } : { ...base, ...state, held }
 }

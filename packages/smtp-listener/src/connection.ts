@@ -22,8 +22,9 @@ import {
 } from '@mailwright/core'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
 import { serverOf, tlsFacts } from './client.ts'
-import { Conversation, type Line } from './conversation.ts'
+import { Conversation } from './conversation.ts'
 import { Deadline } from './deadline.ts'
+import type { Line } from './line.ts'
 import type { ListenerConfig } from './options.ts'
 import { type BrokenLine, CommandReader, type Reading } from './reader.ts'
 import { CONNECTION_FAILED, EARLY_TALKER, TIMED_OUT, TLS_FAILED, wireReply } from './replies.ts'
@@ -183,10 +184,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
       this.destroy()
       return
     }
-    if (reader.inData) this.#conversation?.abortData()
+    if (reader.inData) this.#conversation?.transaction.abort()
     // While we owe the answer it is not the client who is slow. `onRest` sets the next deadline.
     else if (reader.waiting) return
-    this.#conversation?.dismiss('timeout', TIMED_OUT)
+    this.#conversation?.manners.dismiss('timeout', TIMED_OUT)
   }
 
   /** The server stops: a client that is doing nothing is told at once, one in a transaction may finish it. */
@@ -235,20 +236,20 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   onBroken(problem: BrokenLine): boolean {
-    return this.#conversation === undefined || this.#conversation.broken(problem)
+    return this.#conversation === undefined || this.#conversation.manners.broken(problem)
   }
 
   onData(data: Uint8Array): Awaitable<void> {
-    return this.#conversation?.data(data)
+    return this.#conversation?.transaction.write(data)
   }
 
   onDataEnd(): boolean {
-    return this.#conversation === undefined || this.#conversation.dataEnd()
+    return this.#conversation === undefined || this.#conversation.transaction.finish()
   }
 
   onBytes(): boolean {
     if (!this.#silent) return false
-    this.#conversation?.dismiss('connect', EARLY_TALKER)
+    this.#conversation?.manners.dismiss('connect', EARLY_TALKER)
     return true
   }
 
@@ -265,18 +266,18 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#flush()
     const { idleMs, commandMs, dataMs } = this.#host.config
     if (reader.inData) this.#deadline.set(Math.min(this.#host.clock.now() + dataMs, this.#dataEnd, this.#sessionEnd))
-    else this.#expectWithin(conversation.inTransaction || !conversation.greeted ? commandMs : idleMs)
+    else this.#expectWithin(conversation.transaction.open || !conversation.greeted ? commandMs : idleMs)
   }
 
   onEnd(): void {
-    if (this.#reader?.inData) this.#conversation?.abortData()
+    if (this.#reader?.inData) this.#conversation?.transaction.abort()
     this.close()
   }
 
   onBug(error: unknown): void {
     this.bug('connection', error)
-    this.#conversation?.abortData()
-    this.#conversation?.dismiss('connection', CONNECTION_FAILED)
+    this.#conversation?.transaction.abort()
+    this.#conversation?.manners.dismiss('connection', CONNECTION_FAILED)
   }
 
   #open(tls: TlsFacts | undefined): void {
@@ -303,8 +304,8 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   #dismissIfDraining(): boolean {
     const conversation = this.#conversation
-    if (!this.#host.draining || conversation === undefined || conversation.inTransaction) return false
-    return conversation.dismiss('drain', SERVICE_UNAVAILABLE)
+    if (!this.#host.draining || conversation === undefined || conversation.transaction.open) return false
+    return conversation.manners.dismiss('drain', SERVICE_UNAVAILABLE)
   }
 
   #expectWithin(ms: number): void {
@@ -315,7 +316,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     if (this.#handshakeReported) return
     this.#handshakeReported = true
     if (this.#conversation === undefined) this.#host.handshakeFailed(this.#client, TLS_FAILED)
-    else this.#conversation.tell('starttls', TLS_FAILED)
+    else this.#conversation.manners.tell('starttls', TLS_FAILED)
   }
 
   /** One write for everything that is ready. */

@@ -263,18 +263,21 @@ test.each([
   ['data', `${ENVELOPE}DATA\r\n`],
   ['write', `${ENVELOPE}DATA\r\nSubject: x\r\n.\r\n`],
   ['end', `${ENVELOPE}DATA\r\nSubject: x\r\n.\r\n`],
-] as const)('an intake that throws at %s is a temporary failure without a word about the cause', async (stage, input) => {
-  for (const failure of [boom, boomLater]) {
-    const { connect, events, finish } = await rig({ [stage]: failure })
-    const client = await connect()
-    const said = await client.says(stage === 'helo' ? input : HELLO + input)
-    expect(said).toContain('451 4.3.0 Temporary failure, please try again later\r\n')
-    expect(said).not.toContain('secret')
-    expect(events.of('failure')).toHaveLength(1)
-    expect(await client.says('NOOP\r\n')).toBe('250 2.0.0 OK\r\n')
-    await finish()
-  }
-})
+] as const)(
+  'an intake that throws at %s is a temporary failure without a word about the cause',
+  async (stage, input) => {
+    for (const failure of [boom, boomLater]) {
+      const { connect, events, finish } = await rig({ [stage]: failure })
+      const client = await connect()
+      const said = await client.says(stage === 'helo' ? input : HELLO + input)
+      expect(said).toContain('451 4.3.0 Temporary failure, please try again later\r\n')
+      expect(said).not.toContain('secret')
+      expect(events.of('failure')).toHaveLength(1)
+      expect(await client.says('NOOP\r\n')).toBe('250 2.0.0 OK\r\n')
+      await finish()
+    }
+  },
+)
 
 test.each(['greet', 'open'] as const)('an intake that throws at %s turns the client away for now', async (stage) => {
   const { connect, listener, events } = await rig({ [stage]: boom })
@@ -291,7 +294,7 @@ test('twenty mistakes are borne, one more is not, and a finished message makes u
   await client.says('BOGUS\r\n'.repeat(20))
   await client.says(`${ENVELOPE}DATA\r\n`)
   await client.says('.\r\n')
-  const said = await client.says('BOGUS\r\n'.repeat(21) + 'NOOP\r\n')
+  const said = await client.says(`${'BOGUS\r\n'.repeat(21)}NOOP\r\n`)
   expect(said.match(/^500/gm)).toHaveLength(20)
   expect(said).toMatch(/421 4\.7\.0 Too many errors, closing transmission channel\r\n$/)
   expect(client.closed).toBe(true)

@@ -1,4 +1,5 @@
-import { type Reply, reply } from '@mailwright/core'
+import { type DataAnswer, type Reply, reply } from '@mailwright/core'
+import { settle } from '@mailwright/testing'
 import { expect, test } from 'vitest'
 import { ENVELOPE, HELLO, rig } from './test-support/rig.ts'
 
@@ -47,17 +48,20 @@ const THE_END = [
 ] as const
 
 for (const pieces of ['at once', 'byte by byte'] as const) {
-  test.each(NOT_THE_END)(`%s is no end of data, ${pieces}: nothing can be smuggled behind it`, async (_name, sequence) => {
-    const { greeted, intake, finish } = await rig()
-    const client = await greeted()
-    await client.says(`${ENVELOPE}DATA\r\n`)
-    const input = `first${sequence}MAIL FROM:<evil@example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nsecond\r\n.\r\n`
-    for (const piece of pieces === 'at once' ? [input] : input) client.wire.write(piece)
-    expect(await client.heard()).toBe('250 2.0.0 queued\r\n')
-    expect(intake.mails).toHaveLength(1)
-    expect(intake.messages).toHaveLength(1)
-    await finish()
-  })
+  test.each(NOT_THE_END)(
+    `%s is no end of data, ${pieces}: nothing can be smuggled behind it`,
+    async (_name, sequence) => {
+      const { greeted, intake, finish } = await rig()
+      const client = await greeted()
+      await client.says(`${ENVELOPE}DATA\r\n`)
+      const input = `first${sequence}MAIL FROM:<evil@example>\r\nRCPT TO:<bob@example.org>\r\nDATA\r\nsecond\r\n.\r\n`
+      for (const piece of pieces === 'at once' ? [input] : input) client.wire.write(piece)
+      expect(await client.heard()).toBe('250 2.0.0 queued\r\n')
+      expect(intake.mails).toHaveLength(1)
+      expect(intake.messages).toHaveLength(1)
+      await finish()
+    },
+  )
 
   test.each(THE_END)(`%s is the end of data, ${pieces}`, async (_name, sequence) => {
     const { greeted, intake, finish } = await rig()
@@ -118,10 +122,10 @@ test('a sink that asks to wait stops the client', async () => {
   client.wire.write('\r\n.\r\n')
   while (intake.messages.length === 0) {
     release()
-    await client.heard()
+    await settle()
   }
   expect(intake.messages[0]).toHaveLength(sent + 2)
-  expect(await client.says('NOOP\r\n')).toBe('250 2.0.0 OK\r\n')
+  expect(await client.says('NOOP\r\n')).toBe('250 2.0.0 queued\r\n250 2.0.0 OK\r\n')
   await finish()
 })
 
@@ -167,3 +171,38 @@ test('a client that vanishes within the data leaves nothing behind', async () =>
   expect(intake.messages).toEqual([])
   await finish()
 })
+
+test('a place for the message that is given after the client has gone is given back', async () => {
+  const given = Promise.withResolvers<DataAnswer>()
+  const calls: string[] = []
+  const { greeted, finish } = await rig({ data: () => given.promise })
+  const client = await greeted()
+  await client.says(`${ENVELOPE}DATA\r\n`)
+  client.wire.destroy()
+  await client.heard()
+  given.resolve({
+    kind: 'go',
+    body: { write: () => {}, end: () => [], abort: () => void calls.push('abort') },
+  })
+  await client.heard()
+  expect(calls).toEqual(['abort'])
+  await finish()
+})
+
+test.each(['mail', 'rcpt', 'end'] as const)(
+  'an answer at %s that comes after the client has gone harms nobody',
+  async (stage) => {
+    const late = Promise.withResolvers<never>()
+    const { greeted, intake, events, finish } = await rig({ [stage]: () => late.promise })
+    const client = await greeted()
+    await client.says(`${ENVELOPE}DATA\r\n`)
+    if (stage === 'end') await client.says('hi\r\n.\r\n')
+    client.wire.destroy()
+    await client.heard()
+    expect(intake.closed).toBe(1)
+    late.resolve((stage === 'end' ? [reply(250, '2.0.0', 'ok')] : reply(250, '2.0.0', 'ok')) as never)
+    await client.heard()
+    expect(events.of('failure')).toEqual([])
+    await finish()
+  },
+)

@@ -67,6 +67,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
   #listening: Listening | undefined
   #address: ListenTarget | undefined
   #draining = false
+  #closed: Promise<void> = Promise.resolve()
   #onQuiet: (() => void) | undefined
 
   constructor(name: string, config: ListenerConfig, scope: Scope) {
@@ -105,19 +106,21 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
   }
 
   async drain(call: Call): Promise<void> {
-    await this.#stopListening()
+    this.#stopListening()
     for (const connection of this.#open) connection.drain()
     if (call.signal.aborted) return
     const giveUp = Promise.withResolvers<void>()
-    call.signal.addEventListener('abort', () => giveUp.resolve(), { once: true })
-    await Promise.race([this.#quiet(), giveUp.promise])
+    const abort = (): void => giveUp.resolve()
+    call.signal.addEventListener('abort', abort, { once: true })
+    await Promise.race([Promise.all([this.#quiet(), this.#closed]), giveUp.promise])
+    call.signal.removeEventListener('abort', abort)
   }
 
   async stop(): Promise<void> {
-    await this.#stopListening()
+    this.#stopListening()
     for (const wire of this.#farewells) wire.destroy()
     for (const connection of this.#open) connection.destroy()
-    await this.#quiet()
+    await Promise.all([this.#quiet(), this.#closed])
   }
 
   gone(connection: MailConnection): void {
@@ -174,11 +177,13 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     if (events.wanted) events.emit({ type: 'connection.refused', client, reply, reason })
   }
 
-  async #stopListening(): Promise<void> {
+  /** Not waited for here: a network may take as long to close as the last connection lives. */
+  #stopListening(): void {
     this.#draining = true
     const listening = this.#listening
     this.#listening = undefined
-    await listening?.close()
+    if (listening === undefined) return
+    this.#closed = listening.close().catch((error: unknown) => this.bug('close', error))
   }
 
   /** Resolves when no connection is left. */

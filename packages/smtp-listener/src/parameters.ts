@@ -28,7 +28,9 @@ const NO_OPTIONS: MailOptions = {}
 const PARAMETER = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^=\s]+))?$/
 
 /** What one command line turned out to be: a command, or the refusal to answer it with. */
-export type Parsed<C> = { readonly command: C; readonly refusal?: undefined } | { readonly refusal: Refusal }
+export type Parsed<C> =
+  | { readonly command: C; readonly refusal?: undefined }
+  | { readonly command?: undefined; readonly refusal: Refusal }
 
 /**
  * Reads a MAIL command line, trailing blanks removed. `extended`: the client said EHLO or LHLO, so parameters may be used.

@@ -97,6 +97,7 @@ export class CommandReader extends SMTPStream {
   /** The answer that `false` asked to wait for has been given. */
   proceed(): void {
     this.#answerPending = false
+    this.#progress = true
     this.#resume()
   }
 

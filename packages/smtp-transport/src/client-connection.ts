@@ -8,11 +8,11 @@
  * It does not connect, does not choose its work, and does not convert messages.
  */
 import type { Clock } from '@mailwright/core'
-import { dotStuffer, lineNormalizer } from '@mailwright/message'
 import { deferred, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
 import type { Errand } from './errand.ts'
 import type { OpenSession } from './handshake.ts'
-import { isBuffered, sendBuffered } from './message-data.ts'
+import { LongMessage } from './long-message.ts'
+import { sendBuffered } from './message-data.ts'
 import type { Settings } from './options.ts'
 import type { ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
@@ -48,8 +48,8 @@ export class ClientConnection implements ReplyListener {
   #begun = 0
   /** A transaction was given up after MAIL was accepted: RSET comes before the next. */
   #needsReset = false
-  /** Wakes the writer of a long message. */
-  #wakeWriter: (() => void) | undefined
+  /** What sends the message in hand, while that is a long one. */
+  #writer: LongMessage | undefined
 
   constructor(
     session: OpenSession,
@@ -138,9 +138,7 @@ export class ClientConnection implements ReplyListener {
   }
 
   drained(): void {
-    const transaction = this.#current
-    if (transaction?.stage === 'body') this.#session.channel.within(this.#settings.timeoutsMs.dataBlock)
-    this.#wake()
+    this.#writer?.drained()
   }
 
   replied(answer: ServerReply): void {
@@ -323,9 +321,11 @@ export class ClientConnection implements ReplyListener {
 
   #sendMessage(transaction: Transaction): void {
     const { message } = transaction.errand.job
-    if (!isBuffered(message)) {
+    if (message.buffered === undefined) {
       transaction.stage = 'body'
-      this.#background(() => this.#sendLongMessage(transaction))
+      const writer = new LongMessage(this.#session.channel, message, this.#settings.timeoutsMs.dataBlock)
+      this.#writer = writer
+      this.#background(() => this.#sendLongMessage(transaction, writer))
       return
     }
     sendBuffered(this.#session.channel, message.head, message.buffered, this.#stageBehind())
@@ -349,53 +349,24 @@ export class ClientConnection implements ReplyListener {
     return ''
   }
 
-  /** Sends a message that is not in memory, no faster than the server takes it. */
-  async #sendLongMessage(transaction: Transaction): Promise<void> {
-    const { errand } = transaction
-    const { message } = errand.job
+  async #sendLongMessage(transaction: Transaction, writer: LongMessage): Promise<void> {
     const { channel } = this.#session
-    const lines = lineNormalizer()
-    const dots = dotStuffer()
-    const underWay = (): boolean => this.#current === transaction && transaction.stage === 'body'
     try {
-      let sent = message.head.length
-      channel.within(this.#settings.timeoutsMs.dataBlock)
-      if (!channel.send(dots.push(lines.push(message.head)))) await this.#writable()
-      for await (const chunk of message.body(errand.call)) {
-        if (!underWay()) return
-        sent += chunk.length
-        channel.within(this.#settings.timeoutsMs.dataBlock)
-        if (!channel.send(dots.push(lines.push(chunk)))) await this.#writable()
-        if (!underWay()) return
-      }
-      if (!underWay()) return
-      // A body cut short by broken storage must never be ended by a dot as if it were whole.
-      if (sent !== message.size) throw new Error(`the message has ${message.size} bytes, its source gave ${sent}`)
-      const rest = dots.push(lines.end())
-      channel.hold()
-      if (rest.length > 0) channel.send(rest)
-      channel.send(dots.end())
-      const behind = this.#stageBehind()
-      if (behind !== '') channel.send(behind)
-      channel.release()
-      this.#dataSent(transaction)
+      await writer.send(transaction.errand.call)
     } catch (cause) {
-      if (!underWay()) return
+      if (this.#writer !== writer) return
       recordAccepted(transaction, deferred('message', '4.3.0', 'the message could not be read', cause))
       this.#end('stopped')
+      return
     }
-  }
-
-  #writable(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wakeWriter = resolve
-    })
-  }
-
-  #wake(): void {
-    const wake = this.#wakeWriter
-    this.#wakeWriter = undefined
-    wake?.()
+    // Given up while it was being sent: `#end` has dealt with it.
+    if (this.#writer !== writer) return
+    this.#writer = undefined
+    channel.hold()
+    channel.send(writer.end())
+    channel.send(this.#stageBehind())
+    channel.release()
+    this.#dataSent(transaction)
   }
 
   /** The server has answered before the final dot. A refusal stands, but only closing ends the data now. */
@@ -436,7 +407,8 @@ export class ClientConnection implements ReplyListener {
     const staged = this.#staged
     this.#current = undefined
     this.#staged = undefined
-    this.#wake()
+    this.#writer?.giveUp()
+    this.#writer = undefined
     if (current !== undefined) {
       if (loss === 'closed' && this.#mayReturn(current)) this.#return(current.errand)
       else {

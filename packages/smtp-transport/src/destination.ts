@@ -11,7 +11,7 @@ import { Errand, type ErrandHolder } from './errand.ts'
 import { openConnection } from './open-connection.ts'
 import type { Settings } from './options.ts'
 
-/** After a connection could not be had while others live, none is tried for so long: they have a limit, it seems. */
+/** After a connection could not be had while there are others, none is tried for so long: they have a limit, it seems. */
 const PAUSE_MS = 10_000
 
 /** What a destination tells the pool. */
@@ -98,8 +98,13 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   }
 
   returned(errand: Errand): void {
-    if (this.#owner.phase === 'stopped') errand.settle(deferred('message', '4.3.2', 'the mail system is shutting down'))
-    else this.#waiting.unshift(errand)
+    if (this.#owner.phase === 'stopped') {
+      errand.settle(deferred('message', '4.3.2', 'the mail system is shutting down'))
+      return
+    }
+    // What ended one connection has ended those kept beside it, as far as we know: the second try gets a new one.
+    for (const connection of [...this.#idle]) connection.retire()
+    this.#waiting.unshift(errand)
   }
 
   leaving(connection: ClientConnection): void {
@@ -187,8 +192,9 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   }
 
   #openFailed(outcome: Outcome): void {
-    if (this.#busy.size + this.#idle.length > 0) this.#pausedUntil = this.#environment.clock.now() + PAUSE_MS
-    else if (this.#opening.size === 0) this.#settleWaiting(outcome)
+    const others = this.#busy.size + this.#idle.length + this.#opening.size
+    if (others > 0) this.#pausedUntil = this.#environment.clock.now() + PAUSE_MS
+    else this.#settleWaiting(outcome)
     this.#dispatch()
   }
 

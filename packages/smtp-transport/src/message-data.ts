@@ -1,8 +1,7 @@
 /**
- * A message as it goes over the wire after 354: line ends normalised, dots doubled, the final dot, and behind it the
+ * A message in memory as it goes over the wire after 354: line ends normalised, dots doubled, the final dot, and behind it the
  * commands of the next envelope (RFC 2920 §3.1), if there is one.
  */
-import type { MessageSource } from '@mailwright/core'
 import { dotStuff, lineNormalizer } from '@mailwright/message'
 import type { ReplyChannel } from './reply-channel.ts'
 
@@ -40,11 +39,6 @@ export function sendBuffered(channel: ReplyChannel, head: Uint8Array, body: Uint
   bytes.set(stuffedBody, bodyAt)
   bytes.write(tail, tailAt)
   channel.send(bytes)
-}
-
-/** Whether a message is sent by `sendBuffered`. */
-export function isBuffered(source: MessageSource): source is MessageSource & { readonly buffered: Uint8Array } {
-  return source.buffered !== undefined
 }
 
 /** Whether what follows these bytes begins a line. */

@@ -1,4 +1,6 @@
 export * from './certificate-authority.ts'
+export * from './conformance/store.ts'
+export * from './conformance/transport.ts'
 export * from './dialogue.ts'
 export * from './fake-dns.ts'
 export * from './manual-clock.ts'

@@ -50,7 +50,11 @@ export interface Rig {
 
 const never = new AbortController().signal
 
-export async function rig(script: IntakeScript = {}, options: Partial<SmtpListenerOptions> = {}): Promise<Rig> {
+export async function rig(
+  script: IntakeScript = {},
+  options: Partial<SmtpListenerOptions> = {},
+  arrange: (serverWire: Wire) => void = () => {},
+): Promise<Rig> {
   const clock = manualClock()
   const net = memoryNetwork({ clock })
   const serverWires: (Wire & { readonly writes?: number })[] = []
@@ -63,6 +67,7 @@ export async function rig(script: IntakeScript = {}, options: Partial<SmtpListen
       listen: (target: ListenTarget, accept) =>
         net.listen(target, (wire) => {
           serverWires.push(wire)
+          arrange(wire)
           accept(wire)
         }),
     },

@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls'
 import type { Network, Wire } from '@mailwright/core'
 
 /** What the server does with a command; a string is a reply (its lines without the last CRLF). */
-export type Answer = string | { readonly say?: string; readonly then: 'close' | 'reset' | 'silence' }
+export type Answer = string | { readonly say?: string; readonly and: 'close' | 'reset' | 'silence' }
 
 export interface Visit {
   /** Counts connections from 1. */
@@ -63,7 +63,10 @@ export async function scriptedServer(net: Network, options: ServerOptions = {}):
     get messages(): readonly string[] {
       return visits.flatMap((visit) => visit.messages)
     },
-    close: () => listening.close(),
+    async close(): Promise<void> {
+      await listening.close()
+      for (const visit of visits) visit.wire.destroy()
+    },
   }
 }
 
@@ -108,8 +111,8 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
       return answer === usual ? 'usual' : 'other'
     }
     if (answer.say !== undefined) visit.wire.write(answer.say)
-    if (answer.then === 'close') visit.wire.end()
-    if (answer.then === 'reset') visit.wire.destroy(new Error('reset'))
+    if (answer.and === 'close') visit.wire.end()
+    if (answer.and === 'reset') visit.wire.destroy(new Error('reset'))
     return 'over'
   }
 

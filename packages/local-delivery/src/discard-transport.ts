@@ -7,8 +7,8 @@ const DISCARDED: OkOutcome = { status: 'ok', action: 'discarded', reply: reply(2
  * Answers every recipient with 250, action `discarded`, and keeps nothing. `name` is `'discard'` when not given.
  *
  * @example
- * messageQueue({ store, router, transports: { local, noreply: discard('noreply') } })
+ * messageQueue({ store, router, transports: { local, noreply: discardTransport('noreply') } })
  */
-export function discard(name = 'discard'): Transport {
+export function discardTransport(name = 'discard'): Transport {
   return { name, deliver: async (job: DeliveryJob) => sameOutcome(job.envelope, DISCARDED) }
 }

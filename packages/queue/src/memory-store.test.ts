@@ -1,0 +1,52 @@
+import type { Call, MessageSource } from '@mailwright/core'
+import { describe, expect, it } from 'vitest'
+import { storeConformance } from '../../testing/src/conformance/store.ts'
+import { memoryStore } from './memory-store.ts'
+
+storeConformance({
+  name: 'memoryStore',
+  create: async () => {
+    const store = memoryStore()
+    return { store, reopen: async () => store, dispose: async () => {} }
+  },
+  histories: 200,
+})
+
+const CALL: Call = { signal: new AbortController().signal }
+const EVENTS = { wanted: false, emit: () => {}, subscribe: () => () => {} }
+
+function message(id: string) {
+  const address = { local: 'ann', domain: 'example.org' }
+  const recipient = { id: 1, address, original: address }
+  const entries = [{ lane: 'smtp:example.org', recipients: [recipient], dueAt: 0 }]
+  return { id, sender: null, options: {}, arrivedAt: 0, entries }
+}
+
+function letter(size: number): MessageSource {
+  const buffered = new Uint8Array(size)
+  return { head: new Uint8Array(), size, buffered, body: () => Promise.reject(new Error('not read')) as never }
+}
+
+describe('a memory store with a limit', () => {
+  it('refuses mail beyond it with 452, and takes mail again when some has left', async () => {
+    const store = memoryStore({ maxBytes: 100 })
+    await store.open(EVENTS)
+    await store.put(message('a1'), letter(60), undefined, CALL)
+    expect(store.refusing()).toBeNull()
+    await expect(store.put(message('a2'), letter(60), undefined, CALL)).rejects.toMatchObject({
+      code: 'ERR_MAILWRIGHT_STORE',
+      reply: { code: 452, enhanced: '4.3.1' },
+    })
+    await store.put(message('a3'), letter(40), undefined, CALL)
+    expect(store.refusing()).toMatchObject({ code: 452 })
+    await store.remove({ messages: ['a1'] })
+    expect(store.refusing()).toBeNull()
+    await store.put(message('a2'), letter(60), undefined, CALL)
+  })
+
+  it('cannot be opened twice', async () => {
+    const store = memoryStore()
+    await store.open(EVENTS)
+    await expect(store.open(EVENTS)).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE_BUSY' })
+  })
+})

@@ -1,0 +1,189 @@
+/**
+ * MAIL, RCPT, DATA and the message (RFC 5321 §3.3), one transaction after the other. It minds the order, the syntax and
+ * the number of recipients; whether mail is wanted is the dialogue's to say.
+ *
+ * A sink that fails is aborted, the rest of the message is read and thrown away, and the answer is 451 4.3.0. A message
+ * that does not come to its end is aborted too. It never answers a message twice, and never leaves one unanswered.
+ */
+import {
+  type Awaitable,
+  type BodySink,
+  closesConnection,
+  type DataAnswer,
+  type Dialogue,
+  isPositive,
+  LOCAL_ERROR,
+  type Reply,
+} from '@mailwright/core'
+import { type Gate, gate, type Line } from './line.ts'
+import type { Manners } from './manners.ts'
+import { parseMail, parseRcpt } from './parameters.ts'
+import * as replies from './replies.ts'
+
+export class Transaction {
+  readonly #dialogue: Dialogue
+  readonly #line: Line
+  readonly #manners: Manners
+  readonly #protocol: 'smtp' | 'lmtp'
+  readonly #maxRecipients: number
+  /** MAIL was accepted. */
+  #open = false
+  #international = false
+  #recipients = 0
+  #sink: BodySink | null = null
+  #over = false
+  readonly #mailGate: Gate<Reply>
+  readonly #rcptGate: Gate<Reply>
+  readonly #dataGate: Gate<DataAnswer>
+  readonly #endGate: Gate<readonly Reply[]>
+
+  constructor(
+    dialogue: Dialogue,
+    line: Line,
+    manners: Manners,
+    rules: { readonly protocol: 'smtp' | 'lmtp'; readonly maxRecipients: number },
+  ) {
+    this.#dialogue = dialogue
+    this.#line = line
+    this.#manners = manners
+    this.#protocol = rules.protocol
+    this.#maxRecipients = rules.maxRecipients
+    this.#mailGate = gate(line, (answer) => this.#mailAnswered(answer), this.#failed)
+    this.#rcptGate = gate(line, (answer) => this.#rcptAnswered(answer), this.#failed)
+    this.#dataGate = gate(line, (answer) => this.#dataAnswered(answer), this.#failed)
+    this.#endGate = gate(line, (receipts) => this.#sendReceipts(receipts), this.#endFailed)
+  }
+
+  /** A transaction is under way: it may be finished even while the server stops. */
+  get open(): boolean {
+    return this.#open
+  }
+
+  /** RSET, EHLO, and the like. */
+  end(): void {
+    this.#open = false
+    this.#international = false
+    this.#recipients = 0
+  }
+
+  mail(line: string, mode: 'plain' | 'extended'): boolean {
+    if (this.#open) return this.#manners.refuse('mail', replies.NESTED_MAIL)
+    const { command, refusal } = parseMail(line, mode)
+    if (refusal !== undefined) return this.#manners.refuse('mail', refusal)
+    this.#international = command.options.smtputf8 === true
+    return this.#mailGate(this.#dialogue.mail(command))
+  }
+
+  rcpt(line: string): boolean {
+    if (!this.#open) return this.#manners.refuse('rcpt', replies.MAIL_FIRST)
+    const { command, refusal } = parseRcpt(line, this.#international ? 'international' : 'ascii')
+    if (refusal !== undefined) return this.#manners.refuse('rcpt', refusal)
+    // No mistake: a long list is sent in several messages (RFC 5321 §4.5.3.1.10).
+    if (this.#recipients >= this.#maxRecipients) return this.#manners.decline('rcpt', replies.TOO_MANY_RECIPIENTS)
+    return this.#rcptGate(this.#dialogue.rcpt(command))
+  }
+
+  data(): boolean {
+    if (!this.#open) return this.#manners.refuse('data', replies.MAIL_FIRST)
+    if (this.#recipients === 0) return this.#manners.refuse('data', replies.NO_RECIPIENTS)
+    return this.#dataGate(this.#dialogue.data())
+  }
+
+  /** Bytes of the message. A promise asks to stop reading; it never rejects. */
+  write(data: Uint8Array): Awaitable<void> {
+    const sink = this.#sink
+    if (sink === null) return
+    try {
+      const written = sink.write(data)
+      return written instanceof Promise ? written.catch(this.#sinkFailed) : undefined
+    } catch (error) {
+      this.#sinkFailed(error)
+    }
+  }
+
+  /** The final dot. */
+  finish(): boolean {
+    const sink = this.#sink
+    this.#sink = null
+    try {
+      return this.#endGate(sink === null ? [] : sink.end())
+    } catch (error) {
+      this.#endFailed(error)
+      return true
+    }
+  }
+
+  /** The message will not come to its end. */
+  abort(): void {
+    const sink = this.#sink
+    this.#sink = null
+    try {
+      sink?.abort()
+    } catch (error) {
+      this.#line.bug('body abort', error)
+    }
+  }
+
+  /** The connection is gone: an answer that comes now has nobody to go to. */
+  lost(): void {
+    this.#over = true
+    this.abort()
+  }
+
+  #mailAnswered(answer: Reply): void {
+    this.#open = isPositive(answer)
+    this.#pass(answer)
+  }
+
+  #rcptAnswered(answer: Reply): void {
+    if (isPositive(answer)) this.#recipients++
+    this.#pass(answer)
+  }
+
+  #dataAnswered(answer: DataAnswer): void {
+    if (answer.kind === 'refuse') {
+      this.#pass(answer.reply)
+      return
+    }
+    this.#sink = answer.body
+    if (this.#over) {
+      this.abort()
+      return
+    }
+    this.#line.say(replies.GO_AHEAD)
+    this.#line.startData()
+  }
+
+  /** One reply, or with LMTP one per accepted recipient; a sink that gave too few is made up for. */
+  #sendReceipts(receipts: readonly Reply[]): void {
+    const wanted = this.#protocol === 'lmtp' ? this.#recipients : 1
+    this.end()
+    this.#manners.forgive()
+    let closes = false
+    for (let index = 0; index < wanted; index++) {
+      const answer = receipts[index] ?? LOCAL_ERROR
+      this.#line.say(replies.wireReply(answer))
+      closes ||= closesConnection(answer)
+    }
+    if (closes) this.#line.close()
+  }
+
+  /** A reply of the intake, as it stands. */
+  #pass(answer: Reply): void {
+    this.#line.say(replies.wireReply(answer))
+    if (closesConnection(answer)) this.#line.close()
+  }
+
+  readonly #failed = (error: unknown): void => {
+    this.#line.bug('transaction', error)
+    this.#line.say(replies.wireReply(LOCAL_ERROR))
+  }
+  readonly #endFailed = (error: unknown): void => {
+    this.#line.bug('body end', error)
+    this.#sendReceipts([])
+  }
+  readonly #sinkFailed = (error: unknown): void => {
+    this.#line.bug('body write', error)
+    this.abort()
+  }
+}

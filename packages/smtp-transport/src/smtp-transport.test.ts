@@ -1,0 +1,53 @@
+import { describe, expect, it } from 'vitest'
+import { smtpTransport } from './smtp-transport.ts'
+import { job, summary, world } from './testing-support/world.ts'
+
+describe('a job without a lane', () => {
+  it('goes to each recipient’s domain', async () => {
+    const { deliver, server, end } = await world(
+      {},
+      {},
+      {
+        zones: {
+          'example.org': { MX: [[10, 'mx.example.org']] },
+          'mx.example.org': { A: ['192.0.2.25'] },
+          'example.com': 'no-name',
+        },
+      },
+    )
+    const to = ['bob@example.org', 'cid@example.com', 'postmaster', 'dan@example.org']
+    expect(summary(await deliver(job({ to, destination: '' }))).map((line) => line.slice(0, 16))).toEqual([
+      'ok 250 2.0.0 hos',
+      'failed 550 5.1.2',
+      'failed 550 5.1.2',
+      'ok 250 2.0.0 hos',
+    ])
+    expect(server.visits[0]!.commands.filter((command) => command.startsWith('RCPT'))).toHaveLength(2)
+    await end()
+  })
+
+  it('and without recipients has no outcomes', async () => {
+    const { deliver, end } = await world()
+    expect([...(await deliver(job({ to: [] })))]).toEqual([])
+    await end()
+  })
+})
+
+describe('options', () => {
+  it.each([
+    [{ hostname: '' }],
+    [{ hostname: 'a b' }],
+    [{ hostname: 'a\r\nMAIL' }],
+    [{ hostname: 'a', port: 0 }],
+    [{ hostname: 'a', nextHop: '[x' }],
+    [{ hostname: 'a', maxConnectionsPerDestination: 0 }],
+    [{ hostname: 'a', timeouts: { mail: -1 } }],
+  ])('that cannot work are refused: %j', (options) => {
+    expect(() => smtpTransport(options)).toThrow(expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }))
+  })
+
+  it('name the transport', () => {
+    expect(smtpTransport({ hostname: 'a' }).name).toBe('smtp')
+    expect(smtpTransport({ hostname: 'a', name: 'relay' }).name).toBe('relay')
+  })
+})

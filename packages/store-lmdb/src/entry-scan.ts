@@ -1,0 +1,75 @@
+/**
+ * Going through entries in order of message id. The only thing here that takes time in proportion to the queue, so it
+ * goes page by page and lets others run between pages; a page is a consistent view, a scan is not.
+ */
+import { isSelected, type MessageId, type Selection } from '@mailwright/core'
+import type { Database, EntryKey } from './database.ts'
+import { CorruptRecord, decodeEntry, type EntryRow } from './record.ts'
+
+export interface ScannedEntry {
+  readonly message: MessageId
+  readonly entry: number
+  readonly row: EntryRow
+}
+
+/** Rows read before others may run. */
+const PAGE = 500
+
+/** Pages of at least one selected entry each. `corrupt` hears of rows that cannot be read; they are passed over. */
+export async function* scanEntries(
+  db: Database,
+  selection: Selection,
+  after: EntryKey | undefined,
+  corrupt: (message: MessageId, entry: number, problem: string) => void,
+): AsyncGenerator<readonly ScannedEntry[]> {
+  const ranges = selection.messages === undefined ? [undefined] : [...new Set(selection.messages)].sort()
+  for (const message of ranges) {
+    const start: EntryKey = message === undefined ? [firstId(), 0] : [message, 0]
+    const end: EntryKey | undefined = message === undefined ? undefined : [message, Number.MAX_VALUE]
+    let last = after
+    for (;;) {
+      const page: ScannedEntry[] = []
+      let read = 0
+      const from = last !== undefined && (message === undefined || isAfter(last, start)) ? last : start
+      const exclusiveStart = from === last
+      for (const { key, value } of db.entries.getRange({ start: from, ...(end && { end }), exclusiveStart, limit: PAGE })) {
+        read += 1
+        last = key
+        const scanned = decode(key, value, corrupt)
+        if (scanned !== undefined && isWanted(selection, scanned)) page.push(scanned)
+      }
+      if (page.length > 0) yield page
+      if (read < PAGE) break
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+}
+
+/** Whether a selection means an entry as it stands. */
+export function isWanted(selection: Selection, { message, row }: ScannedEntry): boolean {
+  const { lane, sender, recipients, held } = row
+  return isSelected(selection, { message, lane, sender, recipients, held })
+}
+
+/** Before every id. */
+function firstId(): MessageId {
+  return ' '
+}
+
+function isAfter(one: EntryKey, other: EntryKey): boolean {
+  return one[0] > other[0] || (one[0] === other[0] && one[1] >= other[1])
+}
+
+function decode(
+  [message, entry]: EntryKey,
+  value: Uint8Array,
+  corrupt: (message: MessageId, entry: number, problem: string) => void,
+): ScannedEntry | undefined {
+  try {
+    return { message, entry, row: decodeEntry(value) }
+  } catch (error) {
+    if (!(error instanceof CorruptRecord)) throw error
+    corrupt(message, entry, error.message)
+    return undefined
+  }
+}
