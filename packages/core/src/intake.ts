@@ -66,8 +66,16 @@ export type DataAnswer =
 
 /** Takes the message, dot-unstuffed, in the order of arrival. Limits and line-end rules are applied here. */
 export interface BodySink {
-  /** A returned promise asks the engine to stop reading until it settles. Never rejects. */
+  /**
+   * A returned promise asks the engine to stop reading until it settles. Never rejects. The chunk is the sink's from
+   * now on: nobody changes it later.
+   */
   write(chunk: Uint8Array): Awaitable<void>
+  /**
+   * Set once the rest is not wanted at all, e.g. far more than the size limit has come: the engine answers with this,
+   * calls `abort` and closes. To be looked at after each `write`; cheap.
+   */
+  hopeless(): Reply | undefined
   /**
    * End of data. One reply; with LMTP one per accepted RCPT, in their order (RFC 2033 §4.2).
    * A positive reply is a commitment: the message survives a crash.

@@ -11,7 +11,6 @@ import {
   type Refusal,
   reply,
   type Spool,
-  type SpooledBody,
   toRefusal,
 } from '@mailwright/core'
 import {
@@ -43,6 +42,8 @@ const VIOLATIONS = {
 const TOO_LARGE = reply(552, '5.3.4', 'Message size exceeds fixed maximum message size')
 const HEAD_TOO_LARGE = reply(552, '5.3.4', 'Message header size exceeds fixed maximum')
 const EMPTY = Buffer.alloc(0)
+/** How much beyond the limit is read at least, so that an honest client hears why: 1 MiB. */
+const LEAST_PATIENCE = 1_048_576
 
 export class MessageCollector {
   readonly #options: CollectorOptions
@@ -53,6 +54,9 @@ export class MessageCollector {
   /** What has arrived and is still in memory, in order. */
   #chunks: Uint8Array[] = []
   #size = 0
+  /** Everything that came, kept or not. */
+  #received = 0
+  readonly #hopelessAfter: number
   #refusal: Refusal | undefined
   /** Set once the message has outgrown memory: the head, cut off, and the spool that takes the rest. */
   #large: { readonly head: Uint8Array; readonly spool: Spool } | undefined
@@ -60,15 +64,23 @@ export class MessageCollector {
   constructor(options: CollectorOptions) {
     this.#options = options
     this.#memoryLimit = Math.max(options.inlineLimit, options.maxHeadSize)
+    this.#hopelessAfter = options.maxSize + Math.max(options.maxSize, LEAST_PATIENCE)
     if (options.lineEnds === 'reject') this.#guard = lineGuard()
     else this.#normalizer = lineNormalizer()
   }
 
   write(chunk: Uint8Array): Awaitable<void> {
+    this.#received += chunk.length
     if (this.#refusal !== undefined) return
+    if (this.#received > this.#hopelessAfter) return this.#refuse(TOO_LARGE)
     const violation = this.#guard?.check(chunk)
     if (violation !== undefined) return this.#refuse(VIOLATIONS[violation])
     return this.#keep(this.#normalizer === undefined ? chunk : this.#normalizer.push(chunk))
+  }
+
+  /** Why nothing more should be read: twice the largest message has come, and at least 1 MiB beyond it. */
+  hopeless(): Refusal | undefined {
+    return this.#received > this.#hopelessAfter ? TOO_LARGE : undefined
   }
 
   #keep(bytes: Uint8Array): Awaitable<void> {
@@ -121,7 +133,10 @@ export class MessageCollector {
   /** The end of data: the message, or why it is refused. */
   finish(): Awaitable<MessageSource | Refusal> {
     const violation = this.#guard?.end()
-    if (violation !== undefined && this.#refusal === undefined) this.#refuse(VIOLATIONS[violation])
+    if (violation !== undefined && this.#refusal === undefined) {
+      const refused = this.#refuse(VIOLATIONS[violation])
+      if (refused instanceof Promise) return refused.then(() => this.#conclude())
+    }
     const rest = this.#normalizer?.end()
     if (rest !== undefined && rest.length > 0 && this.#refusal === undefined) {
       const kept = this.#keep(rest)
@@ -135,13 +150,7 @@ export class MessageCollector {
     const large = this.#large
     if (large !== undefined) {
       this.#large = undefined
-      return large.spool.finish().then(
-        (body) => spooledSource(large.head, body),
-        async (error: unknown) => {
-          await large.spool.abort()
-          return toRefusal(error)
-        },
-      )
+      return finishSpool(large.head, large.spool)
     }
     const whole = this.#gather()
     const end = headLength(whole)
@@ -157,7 +166,13 @@ export class MessageCollector {
   }
 }
 
-/** A message whose body is in a spool. */
-function spooledSource(head: Uint8Array, body: SpooledBody): MessageSource {
-  return { head, size: head.length + body.size, spooled: body, body: (call) => body.read(call) }
+/** The message whose body is in the spool, or a refusal; then the spool is gone. */
+async function finishSpool(head: Uint8Array, spool: Spool): Promise<MessageSource | Refusal> {
+  try {
+    const body = await spool.finish()
+    return { head, size: head.length + body.size, spooled: body, body: (call) => body.read(call) }
+  } catch (error) {
+    await spool.abort()
+    return toRefusal(error)
+  }
 }

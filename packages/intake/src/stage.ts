@@ -25,6 +25,8 @@ export interface Ruling {
   readonly policy: string
   readonly reason?: string | undefined
   readonly edits: readonly Edit[]
+  /** Somebody spoke for going on: a vote to accept, or to discard. Holding alone is not one. */
+  readonly accepted: boolean
 }
 
 /** A policy as opened for this connection. */
@@ -37,7 +39,8 @@ export interface OpenPolicy {
 export type Question = (session: PolicySession) => Answer
 
 const NO_EDITS: readonly Edit[] = []
-const SILENCE: Ruling = { verdict: { kind: 'next' }, policy: '', edits: NO_EDITS }
+/** No policy said anything. */
+export const SILENCE: Ruling = { verdict: { kind: 'next' }, policy: '', edits: NO_EDITS, accepted: false }
 /** How strong each verdict is: the stronger wins, and among equals the first declared. */
 const WEIGHT: Readonly<Record<Verdict['kind'], number>> = {
   next: 0,
@@ -58,14 +61,13 @@ export function askAll(
   let ruling = SILENCE
   for (let index = 0; index < policies.length; index++) {
     const policy = policies[index]!
-    let answer: Answer
     try {
-      answer = question(policy.session)
+      const answer = question(policy.session)
+      if (answer instanceof Promise) return askRest(policies, index, answer, ruling, question, clock, patienceMs)
+      ruling = weigh(ruling, policy, answer)
     } catch (error) {
       return weigh(ruling, policy, failure(error))
     }
-    if (answer instanceof Promise) return askRest(policies, index, answer, ruling, question, clock, patienceMs)
-    ruling = weigh(ruling, policy, answer)
     if (refuses(ruling)) return ruling
   }
   return ruling
@@ -96,15 +98,39 @@ async function askRest(
 
 function weigh(sofar: Ruling, policy: OpenPolicy, decision: Decision | undefined | void): Ruling {
   if (!decision) return sofar
+  const { verdict } = decision
+  const weight = WEIGHT[verdict.kind]
+  // A verdict nobody knows must not count as silence, which lets a message pass.
+  if (weight === undefined) throw new MailwrightError('ERR_MAILWRIGHT_UNEXPECTED', 'not a verdict')
   const edits = decision.edits ? [...sofar.edits, ...decision.edits] : sofar.edits
-  if (WEIGHT[decision.verdict.kind] > WEIGHT[sofar.verdict.kind]) {
-    return { verdict: decision.verdict, policy: policy.name, reason: decision.reason, edits }
+  const accepted = sofar.accepted || verdict.kind === 'accept' || verdict.kind === 'discard'
+  if (weight > WEIGHT[sofar.verdict.kind]) {
+    return { verdict, policy: policy.name, reason: decision.reason, edits, accepted }
   }
-  return edits === sofar.edits ? sofar : { ...sofar, edits }
+  return edits === sofar.edits && accepted === sofar.accepted ? sofar : { ...sofar, edits, accepted }
+}
+
+/**
+ * What an earlier stage and a later one leave for the message together: the edits of both, and the stronger vote to
+ * discard or hold it; the earlier one wins a tie. Votes to accept and refusals belong to their stage and end with it.
+ */
+export function together(earlier: Ruling, later: Ruling): Ruling {
+  const stronger = mark(later) > mark(earlier) ? later : earlier
+  if (later.edits.length === 0) return stronger === earlier ? earlier : { ...later, edits: earlier.edits }
+  return { ...stronger, edits: earlier.edits.length === 0 ? later.edits : [...earlier.edits, ...later.edits] }
+}
+
+/** How strongly a ruling marks the message for something else than delivery. */
+function mark({ verdict }: Ruling): number {
+  return verdict.kind === 'discard' ? 2 : verdict.kind === 'hold' ? 1 : 0
 }
 
 function failure(error: unknown): Decision {
-  return { verdict: { kind: 'reject', reply: toRefusal(error) }, reason: `failed: ${String(error)}` }
+  return { verdict: { kind: 'reject', reply: toRefusal(error) }, reason: `failed: ${problem(error)}` }
+}
+
+function problem(error: unknown): string {
+  return error instanceof Error ? error.message : typeof error === 'string' ? error : 'no error was given'
 }
 
 function refuses(ruling: Ruling): boolean {

@@ -96,6 +96,6 @@ function inTime(
 ): Promise<Decision | undefined | void> {
   return new Promise((resolve, reject) => {
     const timer = clock.after(timeoutMs, () => reject(new MailwrightError('ERR_MAILWRIGHT_TIMEOUT', 'took too long')))
-    answer.then(resolve, reject).finally(() => timer.cancel())
+    void answer.then(resolve, reject).finally(() => timer.cancel())
   })
 }

@@ -27,10 +27,12 @@ import {
   type Refusal,
   type Reply,
   type Router,
+  type Routing,
   reply,
   replyLine,
   type TransientCode,
   toOutcome,
+  wireText,
 } from '@mailwright/core'
 
 /** A recipient after routing: a lane, or the refusal of its router. */
@@ -42,11 +44,27 @@ export interface Routed {
 
 /** The transport name of recipients that were refused after others of the message were accepted. */
 export const ERROR_TRANSPORT = 'error'
-/** As Postfix: `virtual_alias_expansion_limit` and `virtual_alias_recursion_limit`. */
+/** How many addresses one recipient may stand for, as Postfix's `virtual_alias_expansion_limit`. */
 const EXPANSION_LIMIT = 1_000
+/** The longest refusal that is kept in the name of an error lane: stores have limits for names. */
+const KEPT_REFUSAL = 200
 const TOO_MANY = reply(550, '5.4.6', 'Alias expands to too many addresses')
+const ALIAS_LOOP = reply(550, '5.4.6', 'Alias loop')
+const NOBODY = reply(550, '5.3.5', 'Alias stands for nobody')
 
-/** Routes recipients, expanding aliases. Rejects when a table fails. Nobody gets a message twice. */
+/** An address still to be routed. */
+interface Stop {
+  readonly recipient: Recipient
+  /** The aliases that led here. */
+  readonly via: readonly string[]
+  /** What the client's recipient may still expand to. */
+  readonly budget: { left: number }
+}
+
+/**
+ * Routes recipients, expanding aliases. Nobody gets a message twice, and nobody is left out without a word: an alias
+ * that leads back to itself, to nobody, or to too many is refused. Rejects when a table fails.
+ */
 export async function routeAll(
   router: Router,
   sender: Mailbox | null,
@@ -54,27 +72,35 @@ export async function routeAll(
   call: Call,
 ): Promise<readonly Routed[]> {
   const single = recipients.length === 1 ? recipients[0]! : undefined
+  let known: Routing | undefined
   if (single !== undefined) {
     const answer = router.route(single.address, sender, call)
-    const routing = answer instanceof Promise ? await answer : answer
-    if (routing.kind === 'send') return [{ recipient: single, lane: laneKey(routing.lane), refusal: undefined }]
+    known = answer instanceof Promise ? await answer : answer
+    if (known.kind === 'send') return [{ recipient: single, lane: laneKey(known.lane), refusal: undefined }]
   }
   const routed: Routed[] = []
   const seen = new Set<string>()
   let nextId = recipients.reduce((highest, each) => Math.max(highest, each.id), 0) + 1
-  const waiting = [...recipients]
-  for (let recipient = waiting.shift(); recipient !== undefined; recipient = waiting.shift()) {
+  const stops: Stop[] = recipients.map((recipient) => ({ recipient, via: [], budget: { left: EXPANSION_LIMIT } }))
+  // Expansion makes the list longer while we go through it.
+  for (const { recipient, via, budget } of stops) {
     const key = mailboxKey(recipient.address)
+    if (via.includes(key)) routed.push({ recipient, lane: undefined, refusal: ALIAS_LOOP })
     if (seen.has(key)) continue
     seen.add(key)
-    if (seen.size > EXPANSION_LIMIT + recipients.length) {
-      routed.push({ recipient, lane: undefined, refusal: TOO_MANY })
-      continue
-    }
-    const routing = await router.route(recipient.address, sender, call)
+    const routing: Routing = known ?? (await router.route(recipient.address, sender, call))
+    known = undefined
     if (routing.kind === 'send') routed.push({ recipient, lane: laneKey(routing.lane), refusal: undefined })
     else if (routing.kind === 'refuse') routed.push({ recipient, lane: undefined, refusal: routing.reply })
-    else for (const address of routing.into) waiting.push({ ...recipient, id: nextId++, address })
+    else {
+      budget.left -= routing.into.length
+      if (routing.keep !== undefined) routed.push({ recipient, lane: laneKey(routing.keep), refusal: undefined })
+      else if (routing.into.length === 0) routed.push({ recipient, lane: undefined, refusal: NOBODY })
+      if (budget.left >= 0) {
+        for (const address of routing.into)
+          stops.push({ recipient: { ...recipient, id: nextId++, address }, via: [...via, key], budget })
+      } else routed.push({ recipient: { ...recipient, id: nextId++ }, lane: undefined, refusal: TOO_MANY })
+    }
   }
   return routed
 }
@@ -104,7 +130,12 @@ function entry(lane: string, recipients: readonly Recipient[], dueAt: number, he
 }
 
 function laneOf(routed: Routed): string {
-  return routed.lane ?? `${ERROR_TRANSPORT}:${replyLine(routed.refusal!)}`
+  return routed.lane ?? errorLane(routed.refusal!)
+}
+
+/** The lane whose mail fails with this refusal. */
+function errorLane(refusal: Refusal): string {
+  return `${ERROR_TRANSPORT}:${wireText(replyLine(refusal)).slice(0, KEPT_REFUSAL).toWellFormed()}`
 }
 
 /** The refusal kept in the destination of an error lane. */

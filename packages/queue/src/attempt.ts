@@ -49,16 +49,18 @@ const SETTLE_RETRY_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Promise<AttemptResult> {
   const startedAt = parts.environment.clock.now()
   const lane = parseLaneKey(claim.entry.lane)
-  let answered: ReadonlyMap<RecipientId, Outcome>
+  let now: number
+  let conclusions: Conclusions
   try {
-    answered = await deliver(parts, claim, lane, call)
+    const answered = await deliver(parts, claim, lane, call)
+    now = parts.environment.clock.now()
+    conclusions = conclude(claim, answered, now, parts.retry)
   } catch (error) {
     if (call.signal.aborted) return handBack(parts, claim, startedAt)
     parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
-    answered = sameOutcome(envelopeOf(claim), toOutcome(error))
+    now = parts.environment.clock.now()
+    conclusions = conclude(claim, sameOutcome(envelopeOf(claim), toOutcome(error)), now, parts.retry)
   }
-  const now = parts.environment.clock.now()
-  let conclusions = conclude(claim, answered, now, parts.retry)
   let bounce: Bounce | 'undeliverable' | undefined
   if (conclusions.failed.length > 0) {
     try {
@@ -75,10 +77,11 @@ export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Pr
     counted: true,
     ...(typeof bounce === 'object' ? { also: { message: bounce.message, source: bounce.source } } : {}),
   }
-  if (!(await settle(parts, claim, settlement, call))) return ABANDONED
+  const { unreachable } = conclusions
+  if (!(await settle(parts, claim, settlement, call))) return { ...ABANDONED, unreachable }
   if (parts.events.wanted) report(parts.events, claim, lane, conclusions, bounce, startedAt, now)
   return {
-    unreachable: conclusions.unreachable,
+    unreachable,
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
     noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
   }

@@ -2,15 +2,16 @@
  * Whom to tell about failed recipients, and how: a delivery status notification to the sender (RFC 3461, RFC 3464),
  * stored in the same transaction as the failure it reports. The null sender is never told: notices do not bounce.
  */
-import type {
-  Call,
-  Claim,
-  Environment,
-  MessageId,
-  MessageSource,
-  NewMessage,
-  Recipient,
-  Router,
+import {
+  type Call,
+  type Claim,
+  type Environment,
+  MailwrightError,
+  type MessageId,
+  type MessageSource,
+  type NewMessage,
+  type Recipient,
+  type Router,
 } from '@mailwright/core'
 import { buildDsn, type DsnReport, dsnOptions } from '@mailwright/message'
 import { entriesOf, routeAll } from './acceptance.ts'
@@ -45,7 +46,11 @@ export async function bounceFor(
   if (sender === null) return 'undeliverable'
   const to: Recipient = { id: 1, address: sender, original: sender }
   const routed = await routeAll(parts.router, null, [to], call)
-  if (routed.every((each) => each.refusal !== undefined)) return 'undeliverable'
+  if (routed.every((each) => each.refusal !== undefined)) {
+    const temporary = routed.find((each) => each.refusal!.code < 500)?.refusal
+    if (temporary === undefined) return 'undeliverable'
+    throw new MailwrightError('ERR_MAILWRIGHT_UNEXPECTED', 'the sender cannot be routed now', { reply: temporary })
+  }
   const now = parts.environment.clock.now()
   const id = parts.nextId()
   const report: DsnReport = {

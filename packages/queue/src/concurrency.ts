@@ -23,11 +23,17 @@ export interface Concurrency {
 /** Positive and negative feedback: one step for each attempt. */
 const FEEDBACK = 1
 
-export function freshConcurrency(options: ConcurrencyOptions): Concurrency {
-  return { window: options.initial, success: 0, failure: 0, failedCohorts: 0 }
+export function freshConcurrency({ initial, limit }: ConcurrencyOptions): Concurrency {
+  return { window: Math.min(initial, limit), success: 0, failure: 0, failedCohorts: 0 }
 }
 
-/** The destination answered. `busy` is how many attempts are still under way. */
+/** A dead destination gets another chance: as many attempts as are still under way, or the first window. */
+export function revive(state: Concurrency, busy: number, options: ConcurrencyOptions): void {
+  Object.assign(state, freshConcurrency(options))
+  if (busy > 0) state.window = Math.min(busy, options.limit)
+}
+
+/** The destination answered. `busy` is how many attempts were under way, with this one. */
 export function reward(state: Concurrency, busy: number, options: ConcurrencyOptions): void {
   state.failedCohorts = 0
   // Beyond what is used there is nothing to learn: the window grows only while it is needed.

@@ -3,6 +3,7 @@
  * One timer waits for the next due time; leases of long attempts are renewed by another.
  */
 import { type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
+import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt } from './attempt.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
 
@@ -21,8 +22,9 @@ export class Dispatcher {
   #wake: { readonly at: number; readonly timer: Timer } | undefined
   #renewal: Timer | undefined
   #unsubscribe: (() => void) | undefined
+  #drained: Promise<void> | undefined
   #idle: (() => void) | undefined
-  /** Claims and surveys the store has not answered yet. */
+  /** Claims, surveys, and puts in reserved slots that the store has not answered yet. */
   #asked = 0
 
   constructor(parts: AttemptParts, scheduler: Scheduler, leaseMs: number, call: Call) {
@@ -49,11 +51,31 @@ export class Dispatcher {
   reserve(lane: string): boolean {
     if (!this.#running) return false
     const effects = this.#scheduler.step({ type: 'offered', lane, now: this.#clock.now() })
-    return effects.length > 0
+    if (effects.length === 0) return false
+    this.#asked += 1
+    return true
   }
 
-  /** Starts an attempt in a slot reserved for it. */
-  begin(claim: Claim): void {
+  /** What became of reserved slots. To be called once for each put, also when it failed. */
+  place({ reserved, claims, waiting }: Placement): void {
+    const now = this.#clock.now()
+    for (const claim of claims) this.#begin(claim)
+    if (claims.length < reserved.size) {
+      const begun = new Set(claims.map((claim) => claim.entry.lane))
+      for (const lane of reserved) {
+        if (begun.has(lane)) continue
+        this.tell({ type: 'withdrawn', lane, now })
+        // Stored all the same, perhaps: the store had its reasons not to claim it.
+        this.tell({ type: 'stored', lane, now })
+      }
+    }
+    for (const lane of waiting) this.tell({ type: 'stored', lane, now })
+    this.#asked -= reserved.size
+    this.#checkIdle()
+  }
+
+  /** Starts an attempt in a slot it has already. */
+  #begin(claim: Claim): void {
     this.#active.add(claim)
     this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
     void attempt(this.#parts, claim, this.#call).then((result) => {
@@ -83,7 +105,8 @@ export class Dispatcher {
     if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
     else if (effect.type === 'survey') void this.#survey(effect.exclude, effect.limit)
     else if (effect.type === 'wake') this.#wakeAt(effect.at)
-    else if (effect.type === 'dead') events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
+    else if (effect.type === 'dead')
+      events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
     else if (effect.type === 'alive') events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
     // A grant is answered where it was asked for, in `reserve`.
   }
@@ -92,7 +115,7 @@ export class Dispatcher {
     this.#asked += 1
     try {
       const claims = await this.#store.claim({ lane, now: this.#clock.now(), limit, leaseMs: this.#leaseMs })
-      for (const claim of claims) this.begin(claim)
+      for (const claim of claims) this.#begin(claim)
       this.tell({ type: 'claimed', lane, asked: limit, got: claims.length, now: this.#clock.now() })
     } catch (error) {
       this.#stalled('claiming', error, lane, limit)
@@ -108,7 +131,9 @@ export class Dispatcher {
       const now = this.#clock.now()
       const lanes = await this.#store.lanes({ now, limit, exclude })
       const known = lanes.length === 0 ? exclude : new Set([...exclude, ...lanes.map((each) => each.lane)])
-      const nextDue = await this.#store.nextDue(known)
+      const next = await this.#store.nextDue(known)
+      // Claims of a worker that died are nobody's mail until their leases end: look again by then.
+      const nextDue = Math.min(next ?? Number.POSITIVE_INFINITY, now + this.#leaseMs)
       this.tell({ type: 'surveyed', lanes, nextDue, now })
     } catch (error) {
       this.#stalled('surveying', error, undefined, 0)
@@ -144,12 +169,16 @@ export class Dispatcher {
           this.#parts.events.emit({ type: 'failure', where: 'renewing a lease', error })
       })
     }
-    if (this.#active.size > 0 && this.#running)
-      this.#renewal = this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
+    if (this.#active.size > 0) this.#renewal = this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
   }
 
-  /** Begins nothing new and resolves when nothing is under way. */
-  async drain(): Promise<void> {
+  /** Begins nothing new and resolves when nothing is under way. May be called again. */
+  drain(): Promise<void> {
+    this.#drained ??= this.#comeToRest()
+    return this.#drained
+  }
+
+  async #comeToRest(): Promise<void> {
     this.#running = false
     this.#unsubscribe?.()
     this.#wake?.timer.cancel()

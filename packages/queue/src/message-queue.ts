@@ -11,6 +11,7 @@ import {
   type EntriesQuery,
   idMaker,
   type Lifecycle,
+  MailwrightError,
   type MessageId,
   type MessageSource,
   milliseconds,
@@ -24,10 +25,10 @@ import {
   type Selection,
   type Transport,
 } from '@mailwright/core'
-import { type AcceptanceParts, acceptMessage, type Placement } from './acceptance.ts'
+import { type AcceptanceParts, acceptMessage, ERROR_TRANSPORT } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { type RetrySchedule, retryByAge } from './retry.ts'
+import { dependable, type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
 
 export interface MessageQueueOptions {
@@ -60,7 +61,10 @@ export interface MessageQueueOptions {
 export interface MessageQueue extends Transport {
   entries(query: EntriesQuery): Promise<readonly QueueEntry[]>
   read(message: MessageId): Promise<MessageSource | undefined>
-  /** Makes waiting entries due now and starts on them. Resolves with how many. */
+  /**
+   * Makes waiting entries due now and starts on them, also where a destination is being left alone as dead: that of
+   * `selection.lane`, or without it every one. Resolves with how many.
+   */
   flush(selection: Selection): Promise<number>
   hold(selection: Selection, reason: string): Promise<number>
   release(selection: Selection): Promise<number>
@@ -99,6 +103,7 @@ class QueueManager implements MessageQueue, Lifecycle {
     const transports = new Map<string, Transport>()
     const children: Lifecycle[] = []
     for (const [name, given] of Object.entries(options.transports)) {
+      assertTransportName(name)
       if ('create' in given) {
         const made = given.create(scope)
         children.push(made)
@@ -107,7 +112,7 @@ class QueueManager implements MessageQueue, Lifecycle {
     }
     this.#children = children
     const ids = idMaker(environment.clock, environment.random)
-    const leaseMs = milliseconds(options.lease ?? '10m')
+    const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
     const parts: AttemptParts = {
       store: options.store,
       router: options.router,
@@ -117,16 +122,18 @@ class QueueManager implements MessageQueue, Lifecycle {
       hostname: options.hostname,
       nextId: () => ids.next(),
       retry: {
-        schedule: options.retry ?? retryByAge(),
+        schedule: dependable(options.retry ?? retryByAge(), (error) =>
+          events.emit({ type: 'failure', where: 'the retry schedule', error }),
+        ),
         lifetimeMs: milliseconds(options.lifetime ?? '5d'),
         bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
       },
     }
     const scheduler = new Scheduler({
-      initial: options.initialConcurrency ?? 5,
-      limit: options.concurrencyLimit ?? 20,
+      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
+      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
       failedCohortLimit: 1,
-      maxAttempts: options.maxAttempts ?? 100,
+      maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })
@@ -136,16 +143,26 @@ class QueueManager implements MessageQueue, Lifecycle {
       router: options.router,
       environment,
       events,
-      recipientLimit: options.recipientLimit ?? 50,
+      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
       leaseMs,
       reserve: (lane) => this.#dispatcher.reserve(lane),
-      placed: (placement) => this.#placed(placement),
+      placed: (placement) => this.#dispatcher.place(placement),
     }
   }
 
   async start(call: Call): Promise<void> {
     await this.#store.open(this.#scope.events)
-    for (const child of this.#children) await child.start?.(call)
+    const started: Lifecycle[] = []
+    try {
+      for (const child of this.#children) {
+        await child.start?.(call)
+        started.push(child)
+      }
+    } catch (error) {
+      // A queue that did not start is not stopped by the server: it must not keep the store from the next one.
+      await this.#close(started)
+      throw error
+    }
     this.#dispatcher.start()
   }
 
@@ -156,14 +173,27 @@ class QueueManager implements MessageQueue, Lifecycle {
     call.signal.addEventListener('abort', giveUp, { once: true })
     await this.#dispatcher.drain()
     call.signal.removeEventListener('abort', giveUp)
-    for (const child of this.#children) await child.drain?.(call)
+    for (const child of this.#children) await this.#attempt('draining', () => child.drain?.(call))
   }
 
   async stop(): Promise<void> {
     this.#giveUp.abort()
     await this.#dispatcher.drain()
-    for (const child of this.#children) await child.stop?.()
+    await this.#close(this.#children)
+  }
+
+  /** Stops transports, last first, and closes the store whatever they do. */
+  async #close(children: readonly Lifecycle[]): Promise<void> {
+    for (const child of children.toReversed()) await this.#attempt('stopping', () => child.stop?.())
     await this.#store.close()
+  }
+
+  async #attempt(what: string, run: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await run()
+    } catch (error) {
+      this.#scope.events.emit({ type: 'failure', where: `${what} a transport of the queue`, error })
+    }
   }
 
   deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
@@ -178,16 +208,6 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
-  #placed({ reserved, claims, waiting }: Placement): void {
-    const now = this.#clock.now()
-    for (const claim of claims) this.#dispatcher.begin(claim)
-    if (claims.length < reserved.size) {
-      const begun = new Set(claims.map((claim) => claim.entry.lane))
-      for (const lane of reserved) if (!begun.has(lane)) this.#dispatcher.tell({ type: 'withdrawn', lane, now })
-    }
-    for (const lane of waiting) this.#dispatcher.tell({ type: 'stored', lane, now })
-  }
-
   entries(query: EntriesQuery): Promise<readonly QueueEntry[]> {
     return this.#store.entries(query)
   }
@@ -197,7 +217,10 @@ class QueueManager implements MessageQueue, Lifecycle {
   }
 
   async flush(selection: Selection): Promise<number> {
-    return this.#andWake(await this.#store.reschedule(selection, this.#clock.now()))
+    const now = this.#clock.now()
+    const count = await this.#store.reschedule(selection, now)
+    if (count > 0) this.#dispatcher.tell({ type: 'flushed', lane: selection.lane, now })
+    return count
   }
 
   hold(selection: Selection, reason: string): Promise<number> {
@@ -205,7 +228,9 @@ class QueueManager implements MessageQueue, Lifecycle {
   }
 
   async release(selection: Selection): Promise<number> {
-    return this.#andWake(await this.#store.release(selection, this.#clock.now()))
+    const count = await this.#store.release(selection, this.#clock.now())
+    if (count > 0) this.#dispatcher.wake()
+    return count
   }
 
   remove(selection: Selection): Promise<number> {
@@ -215,9 +240,15 @@ class QueueManager implements MessageQueue, Lifecycle {
   stats(): Promise<QueueStats> {
     return this.#store.stats()
   }
+}
 
-  #andWake(count: number): number {
-    if (count > 0) this.#dispatcher.wake()
-    return count
-  }
+function positive(option: string, value: number): number {
+  if (value >= 1 && Number.isFinite(value)) return value
+  throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${option} of the queue must be at least 1, not ${value}`)
+}
+
+/** A lane is written `transport:destination`, and `error` is where refused recipients go. */
+function assertTransportName(name: string): void {
+  if (name === '' || name.includes(':') || name === ERROR_TRANSPORT)
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a name for a transport of the queue: ${name}`)
 }

@@ -5,10 +5,14 @@
  *
  * A lane is *ready* while the store may hold due entries of it. A ready lane with a free slot gets a claim; lanes take
  * turns. The store is surveyed for other due lanes at the start, when something may have become due, and after a survey
- * that did not see everything. A dead lane is left out of surveys, so it costs nothing until its time comes.
+ * that did not see everything: too many lanes, or one left out because it was ready, whose later mail is then not known.
+ * A dead lane is left out of surveys, so it costs nothing until its time comes.
  */
 import type { LaneDue } from '@mailwright/core'
-import { type Concurrency, type ConcurrencyOptions, freshConcurrency, punish, reward } from './concurrency.ts'
+import { type Concurrency, type ConcurrencyOptions, freshConcurrency, punish, revive, reward } from './concurrency.ts'
+import type { Effect, SchedulerEvent } from './scheduler-events.ts'
+
+export type { Effect, SchedulerEvent } from './scheduler-events.ts'
 
 export interface SchedulerOptions extends ConcurrencyOptions {
   /** Most attempts under way at once, over all lanes. */
@@ -19,56 +23,6 @@ export interface SchedulerOptions extends ConcurrencyOptions {
   readonly surveyLimit: number
 }
 
-export type SchedulerEvent =
-  /** Mail is about to be stored. The effect `grant` reserves a slot: the put may claim it at once. */
-  | { readonly type: 'offered'; readonly lane: string; readonly now: number }
-  /** Due mail was stored and not claimed. */
-  | { readonly type: 'stored'; readonly lane: string; readonly now: number }
-  /** A granted slot came to nothing. */
-  | { readonly type: 'withdrawn'; readonly lane: string; readonly now: number }
-  /** The answer to a `claim` effect. */
-  | {
-      readonly type: 'claimed'
-      readonly lane: string
-      readonly asked: number
-      readonly got: number
-      readonly now: number
-    }
-  /** An attempt ended. `retryAt`: something of it was deferred until then. */
-  | {
-      readonly type: 'finished'
-      readonly lane: string
-      readonly result: 'answered' | 'unreachable'
-      readonly retryAt?: number | undefined
-      readonly now: number
-    }
-  /** The answer to a `survey` effect. `nextDue`: when a lane not excluded is due next. */
-  | {
-      readonly type: 'surveyed'
-      readonly lanes: readonly LaneDue[]
-      readonly nextDue: number | undefined
-      readonly now: number
-    }
-  /** A claim or survey failed: try it again at `retryAt`. */
-  | {
-      readonly type: 'stalled'
-      readonly lane?: string
-      readonly asked: number
-      readonly retryAt: number
-      readonly now: number
-    }
-  /** Time has come, or something may have become due by other hands. */
-  | { readonly type: 'woken'; readonly now: number }
-
-export type Effect =
-  | { readonly type: 'grant'; readonly lane: string }
-  | { readonly type: 'claim'; readonly lane: string; readonly limit: number }
-  | { readonly type: 'survey'; readonly exclude: ReadonlySet<string>; readonly limit: number }
-  /** Send `woken` at this time, or earlier. */
-  | { readonly type: 'wake'; readonly at: number }
-  | { readonly type: 'dead'; readonly lane: string; readonly until: number }
-  | { readonly type: 'alive'; readonly lane: string }
-
 interface LaneState {
   readonly concurrency: Concurrency
   /** Slots in use: attempts under way, and claims asked for. */
@@ -76,6 +30,8 @@ interface LaneState {
   claiming: boolean
   /** Mail was stored while a claim was under way: its answer may not have seen it. */
   missed: boolean
+  /** A survey left the lane out: when its later mail is due is not known. */
+  unseen: boolean
   deadUntil: number | undefined
 }
 
@@ -124,6 +80,8 @@ export class Scheduler {
         return this.#stalled(event)
       case 'woken':
         return this.#woken(event.now)
+      case 'flushed':
+        return this.#flushed(event.lane)
     }
   }
 
@@ -142,6 +100,12 @@ export class Scheduler {
     const lane = this.#lane(name)
     if (lane.claiming) lane.missed = true
     if (lane.deadUntil !== undefined) return NOTHING
+    if (!this.#ready.has(name) && this.#ready.size >= this.#options.surveyLimit) {
+      // Enough lanes wait for a slot: the store remembers the others, the longest waiting first.
+      this.#surveyWanted = true
+      this.#forgetIdle(name)
+      return NOTHING
+    }
     this.#ready.add(name)
     return this.#plan()
   }
@@ -149,7 +113,11 @@ export class Scheduler {
   #claimed(name: string, asked: number, got: number): readonly Effect[] {
     const lane = this.#lane(name)
     lane.claiming = false
-    if (got < asked && !lane.missed) this.#ready.delete(name)
+    if (got < asked && !lane.missed) {
+      this.#ready.delete(name)
+      if (lane.unseen) this.#surveyWanted = true
+      lane.unseen = false
+    }
     lane.missed = false
     this.#free(name, asked - got)
     return this.#plan()
@@ -158,14 +126,13 @@ export class Scheduler {
   #finished(event: Extract<SchedulerEvent, { type: 'finished' }>): readonly Effect[] {
     const { lane: name, now } = event
     const lane = this.#lane(name)
+    const busy = lane.busy
     this.#free(name, 1, 'keep')
     const effects: Effect[] = []
     if (event.result === 'answered') {
-      if (lane.deadUntil !== undefined) {
-        // Somebody got through: the others may go too, as many as already do.
-        Object.assign(lane.concurrency, freshConcurrency(this.#options), lane.busy > 0 ? { window: lane.busy } : {})
-        this.#revive(name, lane, effects)
-      } else reward(lane.concurrency, lane.busy, this.#options)
+      // Somebody got through: the others may go too.
+      if (lane.deadUntil !== undefined) this.#revive(name, busy, effects)
+      else reward(lane.concurrency, busy, this.#options)
     } else if (lane.deadUntil === undefined && punish(lane.concurrency, this.#options) === 'dead') {
       lane.deadUntil = now + this.#options.deadMs
       this.#dead.add(name)
@@ -177,11 +144,14 @@ export class Scheduler {
     return this.#plan(effects)
   }
 
-  #revive(name: string, lane: LaneState, effects: Effect[]): void {
+  #revive(name: string, busy: number, effects: Effect[]): void {
+    const lane = this.#lane(name)
+    revive(lane.concurrency, busy, this.#options)
     lane.deadUntil = undefined
     this.#dead.delete(name)
-    // What waited in the store while the lane was dead is due.
+    // What waited in the store while the lane was dead is due, and no survey has told when the rest will be.
     this.#ready.add(name)
+    lane.unseen = true
     effects.push({ type: 'alive', lane: name })
   }
 
@@ -189,7 +159,10 @@ export class Scheduler {
     this.#surveying = false
     for (const { lane } of lanes) {
       const state = this.#lane(lane)
-      if (state.deadUntil === undefined) this.#ready.add(lane)
+      if (state.deadUntil !== undefined) continue
+      this.#ready.add(lane)
+      // `nextDue` was asked about the others.
+      state.unseen = true
     }
     if (lanes.length >= this.#options.surveyLimit) this.#surveyWanted = true
     return this.#plan(nextDue === undefined ? [] : [{ type: 'wake', at: nextDue }])
@@ -214,12 +187,17 @@ export class Scheduler {
     for (const name of this.#dead) {
       const lane = this.#lane(name)
       if (lane.deadUntil! > now) next = Math.min(next ?? lane.deadUntil!, lane.deadUntil!)
-      else {
-        Object.assign(lane.concurrency, freshConcurrency(this.#options))
-        this.#revive(name, lane, effects)
-      }
+      else this.#revive(name, lane.busy, effects)
     }
     if (next !== undefined) effects.push({ type: 'wake', at: next })
+    this.#surveyWanted = true
+    return this.#plan(effects)
+  }
+
+  #flushed(only: string | undefined): readonly Effect[] {
+    const effects: Effect[] = []
+    for (const name of this.#dead)
+      if (only === undefined || only === name) this.#revive(name, this.#lane(name).busy, effects)
     this.#surveyWanted = true
     return this.#plan(effects)
   }
@@ -244,6 +222,7 @@ export class Scheduler {
     if (this.#surveyWanted && !this.#surveying && hungry) {
       this.#surveyWanted = false
       this.#surveying = true
+      for (const name of this.#ready) this.#lane(name).unseen = true
       effects.push({
         type: 'survey',
         exclude: new Set([...this.#ready, ...this.#dead]),
@@ -276,6 +255,7 @@ export class Scheduler {
         busy: 0,
         claiming: false,
         missed: false,
+        unseen: false,
         deadUntil: undefined,
       }
       this.#lanes.set(name, lane)

@@ -73,7 +73,9 @@ export function conclude(
   }
   const wait =
     deferred.length === 0 ? 0 : rules.schedule({ now, arrivedAt: entry.arrivedAt, attempt: entry.attempts + 1 })
-  return { outcomes, failed, deferred, retryAt: Math.max(now + wait, notBefore), unreachable }
+  // However long a server asks us to wait, the mail is looked at when its time is over.
+  const retryAt = Math.max(now + wait, Math.min(notBefore, entry.arrivedAt + lifetime))
+  return { outcomes, failed, deferred, retryAt, unreachable }
 }
 
 /** RFC 3463 X.4.7: delivery time expired. The last answer is kept: it is why. */

@@ -26,6 +26,7 @@ export async function* scanEntries(
   for (const message of ranges) {
     const start: EntryKey = message === undefined ? [firstId(), 0] : [message, 0]
     const end: EntryKey | undefined = message === undefined ? undefined : [message, Number.MAX_VALUE]
+    if (message !== undefined && after !== undefined && after[0] > message) continue
     let last = after
     for (;;) {
       const page: ScannedEntry[] = []

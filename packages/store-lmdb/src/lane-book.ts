@@ -17,7 +17,7 @@
 import type { LaneDue, LaneQuery, MessageId } from '@mailwright/core'
 import { type Database, type DueKey, endOfLane, type HeadKey, NOTHING, startOfLane } from './database.ts'
 
-export interface LaneState {
+interface LaneState {
   readonly lane: string
   /** The earliest head known to be committed; infinity when none is. */
   head: number
@@ -53,44 +53,60 @@ export class LaneBook {
     this.#correct = correct
   }
 
-  state(lane: string): LaneState {
-    let state = this.#lanes.get(lane)
-    if (state === undefined) {
-      if (this.#lanes.size >= this.#forgetAt) this.#forgetIdle()
-      state = { lane, head: Number.POSITIVE_INFINITY, underway: 0, leased: 0, first: undefined, floor: undefined }
-      this.#lanes.set(lane, state)
-    }
-    return state
+  /** A put in the lane is being queued: until it has arrived or failed, no head of the lane is removed. */
+  arriving(lane: string): void {
+    this.#state(lane).underway += 1
   }
 
   /** Writes the head of a new row of `due`, unless one that is early enough is known. Part of the row's own batch. */
-  cover(state: LaneState, dueAt: number): void {
-    if (state.head > dueAt) this.#db.heads.put([dueAt, state.lane], NOTHING)
+  cover(lane: string, dueAt: number): void {
+    if (this.#state(lane).head > dueAt) this.#db.heads.put([dueAt, lane], NOTHING)
   }
 
-  /** A put that called `cover` is committed. */
-  covered(state: LaneState, dueAt: number): void {
-    if (this.#correct !== undefined && dueAt < state.head) state.head = dueAt
+  /** The put is committed: a head not later than `dueAt` is there, whether by it or before. */
+  arrived(lane: string, dueAt: number): void {
+    const state = this.#state(lane)
+    state.underway -= 1
+    this.#know(state, dueAt)
+  }
+
+  /** The put came to nothing. */
+  failed(lane: string): void {
+    this.#state(lane).underway -= 1
   }
 
   /** A row of `due` is there, committed, and nobody's. */
   isDue(key: DueKey): void {
-    const state = this.state(key[0])
+    const state = this.#state(key[0])
     if (state.first !== undefined && key[1] < state.first) state.first = key[1]
     if (state.floor !== undefined && isBefore(key, state.floor)) state.floor = key
   }
 
+  leased(lane: string): void {
+    this.#state(lane).leased += 1
+  }
+
+  /** A lease is over, and its entry is gone or has been told of by `isDue`. */
+  unleased(lane: string): void {
+    this.#state(lane).leased -= 1
+  }
+
+  /** Something happened to the rows of a lane that its memory does not tell: look again. */
+  forgetLane(lane: string): void {
+    const state = this.#lanes.get(lane)
+    if (state === undefined) return
+    state.first = undefined
+    state.floor = undefined
+  }
+
   /** Rows were changed by other hands: look again. */
   forget(): void {
-    for (const state of this.#lanes.values()) {
-      state.first = undefined
-      state.floor = undefined
-    }
+    for (const lane of this.#lanes.keys()) this.forgetLane(lane)
   }
 
   /** The first rows of a lane that are due at `now` and nobody's, for the caller to lease at once. */
   claimable(lane: string, now: number, limit: number): readonly DueKey[] {
-    const state = this.state(lane)
+    const state = this.#state(lane)
     if (state.first !== undefined && state.first > now) return []
     const found: DueKey[] = []
     this.#walk(state, (key) => {
@@ -155,8 +171,22 @@ export class LaneBook {
   corrected(written: readonly HeadKey[]): void {
     for (const [dueAt, lane] of written) {
       const state = this.#lanes.get(lane)
-      if (state !== undefined) this.covered(state, dueAt)
+      if (state !== undefined) this.#know(state, dueAt)
     }
+  }
+
+  #state(lane: string): LaneState {
+    let state = this.#lanes.get(lane)
+    if (state === undefined) {
+      if (this.#lanes.size >= this.#forgetAt) this.#forgetIdle()
+      state = { lane, head: Number.POSITIVE_INFINITY, underway: 0, leased: 0, first: undefined, floor: undefined }
+      this.#lanes.set(lane, state)
+    }
+    return state
+  }
+
+  #know(state: LaneState, dueAt: number): void {
+    if (this.#correct !== undefined && dueAt < state.head) state.head = dueAt
   }
 
   /** When the first unclaimed entry of the head's lane is due. Takes note of heads that are wrong. */
@@ -167,7 +197,7 @@ export class LaneBook {
       return Number.POSITIVE_INFINITY
     }
     seen.add(lane)
-    const state = this.state(lane)
+    const state = this.#state(lane)
     if (state.first === undefined) this.#walk(state, () => false)
     const first = state.first ?? Number.POSITIVE_INFINITY
     // While entries are leased their rows are there, before the first unclaimed one.

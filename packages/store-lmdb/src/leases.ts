@@ -43,6 +43,11 @@ export class Leases {
     return lease !== undefined && !lease.ended
   }
 
+  /** Whether an entry has a lease, be it over. */
+  knows(message: MessageId, entry: number): boolean {
+    return this.#byEntry.has(nameOf(message, entry))
+  }
+
   /** Leases an entry that nobody has; a lease that ended is lost by it. */
   take(message: MessageId, entry: number, row: EntryRow, version: number, until: number): Lease {
     const name = nameOf(message, entry)

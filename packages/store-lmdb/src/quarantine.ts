@@ -5,7 +5,7 @@
  */
 import type { EventOf, MessageId } from '@mailwright/core'
 import type { Database, DueKey } from './database.ts'
-import { decodeEntry } from './record.ts'
+import { decodeEntry, decodeMessage, type EntryRow } from './record.ts'
 import type { Totals } from './totals.ts'
 
 export class Quarantine {
@@ -31,9 +31,9 @@ export class Quarantine {
   entry(message: MessageId, entry: number, problem: string, due?: DueKey): void {
     this.#once(`${message}/${entry}`, message, problem, () => {
       if (due !== undefined) this.#db.due.remove(due)
-      this.#moveEntry(message, entry)
+      const row = this.#moveEntry(message, entry)
       for (const _ of this.#db.entries.getKeys({ start: [message, 0], end: [message, Number.MAX_VALUE], limit: 1 })) return
-      this.#moveMessage(message)
+      this.#moveMessage(message, row)
     })
   }
 
@@ -41,8 +41,9 @@ export class Quarantine {
   message(message: MessageId, problem: string): void {
     this.#once(message, message, problem, () => {
       const range = { start: [message, 0] as [string, number], end: [message, Number.MAX_VALUE] as [string, number] }
-      for (const [, entry] of [...this.#db.entries.getKeys(range)]) this.#moveEntry(message, entry)
-      this.#moveMessage(message)
+      let row: EntryRow | undefined
+      for (const [, entry] of [...this.#db.entries.getKeys(range)]) row = this.#moveEntry(message, entry) ?? row
+      this.#moveMessage(message, row)
     })
   }
 
@@ -68,25 +69,33 @@ export class Quarantine {
     })
   }
 
-  #moveEntry(message: MessageId, entry: number): void {
+  #moveEntry(message: MessageId, entry: number): EntryRow | undefined {
     const value = this.#db.entries.get([message, entry])
-    if (value === undefined) return
+    if (value === undefined) return undefined
     this.#db.corrupt.put(['entry', message, entry], Buffer.from(value))
     this.#db.entries.remove([message, entry])
-    try {
-      const row = decodeEntry(value)
-      this.#db.held.remove([row.lane, message, entry])
-      this.#db.due.remove([row.lane, row.dueAt, message, entry])
-      if (entry === 0) this.#totals.change(-row.size)
-    } catch {
-      // It is the broken one: whoever meets its row in `due` removes that.
-    }
+    const row = readable(() => decodeEntry(value))
+    // Where it is the broken one, whoever meets its row in `due` removes that.
+    if (row === undefined) return undefined
+    this.#db.held.remove([row.lane, message, entry])
+    this.#db.due.remove([row.lane, row.dueAt, message, entry])
+    return row
   }
 
-  #moveMessage(message: MessageId): void {
+  #moveMessage(message: MessageId, entry: EntryRow | undefined): void {
     const record = this.#db.messages.get(message)
+    const facts = record && readable(() => decodeMessage(record))
+    this.#totals.change(-(entry?.size ?? (facts ? facts.headLength + facts.bodyLength : (record?.length ?? 0))))
     if (record === undefined) return
     this.#db.corrupt.put(['message', message, 0], Buffer.from(record))
     this.#db.messages.remove(message)
+  }
+}
+
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read()
+  } catch {
+    return undefined
   }
 }

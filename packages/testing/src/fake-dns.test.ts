@@ -11,6 +11,7 @@ const zones = {
   'loop.example': { CNAME: ['loop.example'] },
   'gone.example': 'no-name',
   'broken.example': 'failed',
+  'half.example': { A: ['192.0.2.1'], failing: ['MX'] },
   '*.hosts.example': { A: ['192.0.2.77'] },
 } as const
 
@@ -35,6 +36,8 @@ it('tells a name without such records from a name that does not exist and from a
   expect(await dns.resolve('example.org', 'AAAA', call)).toMatchObject({ status: 'none', reason: 'no-data' })
   expect(await dns.resolve('gone.example', 'MX', call)).toMatchObject({ status: 'none', reason: 'no-name' })
   expect(await dns.resolve('broken.example', 'MX', call)).toMatchObject({ status: 'failed' })
+  expect(await dns.resolve('half.example', 'MX', call)).toMatchObject({ status: 'failed' })
+  expect(await dns.resolve('half.example', 'A', call)).toMatchObject({ status: 'found' })
   dns.assertQuiet()
 })
 

@@ -28,6 +28,8 @@ export interface ZoneRecords {
   readonly CNAME?: readonly string[]
   readonly NS?: readonly string[]
   readonly TLSA?: readonly TlsaRecord[]
+  /** Questions for these types fail, as with a server that knows only half. */
+  readonly failing?: readonly RecordType[]
   /** Default 300 s. */
   readonly ttl?: Duration
   /** `true`: the answers count as validated by DNSSEC. */
@@ -88,6 +90,7 @@ export function fakeDns(zones: Zones = {}, options: { readonly clock?: Clock } =
     }
     if (entry === 'failed') return { status: 'failed', cause: 'SERVFAIL' }
     if (entry === 'no-name') return { status: 'none', reason: 'no-name', ttlMs: 300_000, secure: false }
+    if (entry.failing?.includes(type)) return { status: 'failed', cause: 'SERVFAIL' }
     const alias = type === 'CNAME' ? undefined : entry.CNAME?.[0]
     if (alias !== undefined) {
       return hops === 0 ? { status: 'failed', cause: 'CNAME loop' } : answer(alias, type, hops - 1)

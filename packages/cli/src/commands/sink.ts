@@ -33,7 +33,7 @@ export const sink: Command = {
     const mta = createMta({ name: 'sink' })
     const kept =
       values.maildir === undefined
-        ? discard()
+        ? discardTransport()
         : mta.use(oneCopy(maildir({ mailboxes: everyoneIn(values.maildir), hostname: name })))
     const window = mailWindow(kept)
     const intake = mta.use(mailIntake({ hostname: name, transport: window, policies: [acceptAll()] }))

@@ -1,0 +1,54 @@
+/** What the scheduler is told, and what it answers. Each event brings its time, in ms since the epoch. */
+import type { LaneDue } from '@mailwright/core'
+
+export type SchedulerEvent =
+  /** Mail is about to be stored. The effect `grant` reserves a slot: the put may claim it at once. */
+  | { readonly type: 'offered'; readonly lane: string; readonly now: number }
+  /** Due mail was stored and not claimed. */
+  | { readonly type: 'stored'; readonly lane: string; readonly now: number }
+  /** A granted slot came to nothing. */
+  | { readonly type: 'withdrawn'; readonly lane: string; readonly now: number }
+  /** The answer to a `claim` effect. */
+  | {
+      readonly type: 'claimed'
+      readonly lane: string
+      readonly asked: number
+      readonly got: number
+      readonly now: number
+    }
+  /** An attempt ended. `retryAt`: something of it was deferred until then. */
+  | {
+      readonly type: 'finished'
+      readonly lane: string
+      readonly result: 'answered' | 'unreachable'
+      readonly retryAt?: number | undefined
+      readonly now: number
+    }
+  /** The answer to a `survey` effect. `nextDue`: when a lane not excluded is due next. */
+  | {
+      readonly type: 'surveyed'
+      readonly lanes: readonly LaneDue[]
+      readonly nextDue: number | undefined
+      readonly now: number
+    }
+  /** A claim or survey failed: try it again at `retryAt`. */
+  | {
+      readonly type: 'stalled'
+      readonly lane?: string
+      readonly asked: number
+      readonly retryAt: number
+      readonly now: number
+    }
+  /** Time has come, or something may have become due by other hands. */
+  | { readonly type: 'woken'; readonly now: number }
+  /** An operator wants waiting mail tried now: a dead lane, or every one, gets another chance. */
+  | { readonly type: 'flushed'; readonly lane?: string | undefined; readonly now: number }
+
+export type Effect =
+  | { readonly type: 'grant'; readonly lane: string }
+  | { readonly type: 'claim'; readonly lane: string; readonly limit: number }
+  | { readonly type: 'survey'; readonly exclude: ReadonlySet<string>; readonly limit: number }
+  /** Send `woken` at this time, or earlier. */
+  | { readonly type: 'wake'; readonly at: number }
+  | { readonly type: 'dead'; readonly lane: string; readonly until: number }
+  | { readonly type: 'alive'; readonly lane: string }

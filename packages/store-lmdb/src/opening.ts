@@ -1,0 +1,82 @@
+/**
+ * Opening a spool: the database, the owner's lock, and what a crash left. Nothing here looks at the queue; what takes
+ * time is in proportion to the number of large bodies.
+ */
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import type { Server } from 'node:net'
+import { join } from 'node:path'
+import { MailwrightError } from '@mailwright/core'
+import type { BodyFiles } from './body-files.ts'
+import { counterValue, type Database, openDatabase, readCounter, rowCount } from './database.ts'
+import { storageFailure } from './failure.ts'
+import type { LmdbStoreSettings } from './options.ts'
+import { type OwnerLock, takeOwnerLock } from './owner-lock.ts'
+import { decodeMessage } from './record.ts'
+
+/** How things are written. A spool written otherwise is left alone. */
+const FORMAT = 1
+
+export interface OpenSpool {
+  readonly db: Database
+  /** Absent for an operator. */
+  readonly lock: OwnerLock | undefined
+  /** How often the spool has been opened by an owner. */
+  readonly generation: number
+}
+
+/**
+ * @throws MailwrightError `ERR_MAILWRIGHT_STORE_BUSY` when it has an owner; `ERR_MAILWRIGHT_CONFIG` when an operator
+ * finds no spool; `ERR_MAILWRIGHT_STORE` when it cannot be read or written.
+ */
+export async function openSpool({ directory, mapSize, access }: LmdbStoreSettings): Promise<OpenSpool> {
+  if (access === 'operator' && !existsSync(join(directory, 'queue')))
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `there is no spool in ${directory}`)
+  let db: Database | undefined
+  let lock: OwnerLock | undefined
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o700 })
+    db = openDatabase(directory, mapSize)
+    const { root } = db
+    if (access === 'owner')
+      lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Server>)
+    await checkFormat(db)
+    const generation = readCounter(db, 'generation') + 1
+    if (access === 'owner') await db.counters.put('generation', counterValue(generation))
+    return { db, lock, generation }
+  } catch (error) {
+    await lock?.release()
+    await db?.root.close()
+    throw await storageFailure(error)
+  }
+}
+
+async function checkFormat(db: Database): Promise<void> {
+  const format = readCounter(db, 'format')
+  if (format === 0) await db.counters.put('format', counterValue(FORMAT))
+  else if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the spool has format ${format}`)
+}
+
+export interface Recovered {
+  readonly messages: number
+  readonly strays: number
+  readonly corrupt: number
+}
+
+/** Removes what belongs to no message, and says what there is. */
+export async function recover(db: Database, files: BodyFiles): Promise<Recovered> {
+  const strays = await files.removeStrays((name, message) => {
+    const record = db.messages.get(message)
+    return record !== undefined && mayOwn(record, name)
+  })
+  return { messages: rowCount(db.messages), strays, corrupt: rowCount(db.corrupt) }
+}
+
+/** A record that cannot be read may be the file's own: the file is kept until somebody has looked. */
+function mayOwn(record: Uint8Array, file: string): boolean {
+  try {
+    return decodeMessage(record).file === file
+  } catch {
+    return true
+  }
+}

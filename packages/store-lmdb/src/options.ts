@@ -1,0 +1,68 @@
+/** What an LMDB store may be told, and what it is told otherwise. */
+import { MailwrightError, type NewMessage } from '@mailwright/core'
+
+export interface LmdbStoreOptions {
+  /** The spool. Made if it is missing. On a local disk: LMDB cannot be used over a network file system. */
+  readonly directory: string
+  /** Bodies up to this many bytes are kept in the database, larger ones in files. Default 128 KiB. */
+  readonly inlineLimit?: number
+  /** Address space reserved for the database, in bytes; it grows beyond, at some cost. Default 16 GiB. */
+  readonly mapSize?: number
+  /** Bytes of messages just put that are kept in memory for their first attempt. Default 16 MiB. */
+  readonly cacheBytes?: number
+  /** Free bytes of the file system below which new mail is refused with 452. Default 64 MiB. */
+  readonly minFree?: number
+  /**
+   * `owner` (the default) is the one process that delivers from the spool. An `operator` is any other process, such as a
+   * command line: it may list, read, put, hold, release, reschedule and remove while the owner runs, and claims nothing.
+   */
+  readonly access?: 'owner' | 'operator'
+}
+
+export interface LmdbStoreSettings {
+  readonly directory: string
+  readonly inlineLimit: number
+  readonly mapSize: number
+  readonly cacheBytes: number
+  readonly minFree: number
+  readonly access: 'owner' | 'operator'
+}
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+/** @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for sizes that are none. */
+export function settingsOf(options: LmdbStoreOptions): LmdbStoreSettings {
+  const { inlineLimit = 128 * KIB, mapSize = 16 * 1024 * MIB, cacheBytes = 16 * MIB, minFree = 64 * MIB } = options
+  if (options.directory === '') throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'a spool needs a directory')
+  for (const [name, size] of Object.entries({ inlineLimit, mapSize, cacheBytes, minFree }))
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${name} is no number of bytes: ${size}`)
+  return { directory: options.directory, access: options.access ?? 'owner', inlineLimit, mapSize, cacheBytes, minFree }
+}
+
+/** Ids become file names, lanes become keys. */
+const ID = /^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}$/
+const LONGEST_LANE = 1_024
+
+/**
+ * Refuses what could not be written as a key. Before anything is queued: a batch that fails half way through its making
+ * would be committed as far as it got.
+ *
+ * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG`
+ */
+export function assertStorable({ id, entries }: NewMessage): void {
+  if (!ID.test(id)) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a message id: ${JSON.stringify(id)}`)
+  if (entries.length === 0) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${id} has no entries`)
+  for (const { lane, dueAt } of entries) {
+    const fits = lane.length <= LONGEST_LANE && (lane.length <= LONGEST_LANE / 3 || Buffer.byteLength(lane) <= LONGEST_LANE)
+    if (lane === '' || !fits || lane.includes('\0') || !lane.isWellFormed())
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a lane: ${JSON.stringify(lane)}`)
+    assertTime(dueAt)
+  }
+}
+
+/** @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` */
+export function assertTime(at: number): void {
+  if (!Number.isFinite(at)) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a time: ${at}`)
+}
