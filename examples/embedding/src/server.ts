@@ -31,7 +31,7 @@ export function mailServer(
     hostname,
     local: ['example.org'],
     mailboxes,
-    aliases: { 'info@example.org': ['ann@example.org'] },
+    aliases: { 'team@example.org': ['ann@example.org', 'bob@example.net'] },
   })
   const transports = { local: maildir({ mailboxes, hostname }), smtp: smtpTransport({ hostname }) }
   const queue = mta.use(messageQueue({ hostname, store, router, transports }))

@@ -10,7 +10,6 @@ import {
   type BodySink,
   type Call,
   type ClientConnection,
-  closesConnection,
   type DataAnswer,
   type Dialogue,
   type Environment,
@@ -19,8 +18,8 @@ import {
   LOCAL_ERROR,
   type Mailbox,
   type MailCommand,
+  MailwrightError,
   mailboxKey,
-  type Policy,
   type RcptCommand,
   type Recipient,
   type Refusal,
@@ -29,19 +28,24 @@ import {
   type Session,
   type TlsFacts,
   type Transaction,
+  type TransientCode,
 } from '@mailwright/core'
+import {
+  closing,
+  NESTED_MAIL,
+  NO_RECIPIENTS,
+  NO_TRANSACTION,
+  NOBODY_ACCEPTS,
+  RECIPIENT_OK,
+  SENDER_OK,
+  TOO_LARGE,
+  TOO_MANY_RECIPIENTS,
+  unwelcome,
+} from './dialogue-replies.ts'
 import type { IntakeSettings } from './mail-intake.ts'
+import { type PolicyPanel, policyPanel } from './policy-panel.ts'
 import { type MessageHandOff, receiveMessage } from './receive-message.ts'
-import { askAll, type OpenPolicy, type Question, type Ruling, refusalOf } from './stage.ts'
-
-const NO_TRANSACTION = reply(503, '5.5.1', 'Need MAIL first')
-const NESTED_MAIL = reply(503, '5.5.1', 'A mail transaction is already under way')
-const NO_RECIPIENTS = reply(554, '5.5.1', 'No valid recipients')
-const TOO_MANY_RECIPIENTS = reply(452, '4.5.3', 'Too many recipients')
-const TOO_LARGE = reply(552, '5.3.4', 'Message size exceeds fixed maximum message size')
-const NOBODY_ACCEPTS = reply(550, '5.7.1', 'Relay access denied')
-const SENDER_OK = reply(250, '2.1.0', 'Ok')
-const RECIPIENT_OK = reply(250, '2.1.5', 'Ok')
+import { type Ruling, refusalOf, SILENCE, together } from './stage.ts'
 
 /** A session whose facts the dialogue updates as it learns them. */
 type LiveSession = { -readonly [K in keyof Session]: Session[K] }
@@ -55,15 +59,23 @@ export class MailDialogue implements Dialogue {
   readonly #settings: IntakeSettings
   readonly #environment: Environment
   readonly #events: Events
-  readonly #call: Call
-  readonly #end = new AbortController()
-  readonly #policies: readonly OpenPolicy[]
+  /** Ends what is under way for this client; replaced when a hand-off had to be given up. */
+  #end = new AbortController()
+  #call: Call = { signal: this.#end.signal }
+  readonly #policies: PolicyPanel
   #transaction: LiveTransaction | undefined
+  /** Who was accepted in this transaction: a second RCPT for the same mailbox adds nobody. */
+  readonly #recipientKeys = new Set<string>()
   /** Refusals kept for RCPT: of the connection, of HELO, of this MAIL. The earliest is the one answered. */
   #kept: { connect?: Ruling; helo?: Ruling; mail?: Ruling } = {}
   #handOff: MessageHandOff | undefined
+  /** What HELO and, for the transaction, all stages so far leave for the message: edits, and votes to discard or hold. */
+  #fromConnect: Ruling = SILENCE
+  #fromHelo: Ruling = SILENCE
+  #before: Ruling = SILENCE
   #messages = 0
   #recipientIds = 0
+  #closed = false
 
   constructor(
     settings: IntakeSettings,
@@ -75,7 +87,6 @@ export class MailDialogue implements Dialogue {
     this.#settings = settings
     this.#environment = environment
     this.#events = events
-    this.#call = { signal: this.#end.signal }
     this.session = {
       id,
       protocol: connection.protocol,
@@ -87,34 +98,17 @@ export class MailDialogue implements Dialogue {
       tls: connection.tls,
       user: undefined,
     }
-    this.#policies = settings.policies.map((policy) => this.#open(policy))
+    this.#policies = policyPanel(settings.policies, this.session, environment, events, settings.stageTimeoutMs)
     if (events.wanted) events.emit({ type: 'session.opened', session: { ...this.session } })
-  }
-
-  /** A policy that cannot even open refuses everything: failure is never a pass. */
-  #open(policy: Policy): OpenPolicy {
-    try {
-      return { name: policy.name, session: policy.open(this.session, this.#environment) }
-    } catch (error) {
-      const fail = (): never => {
-        throw error
-      }
-      return { name: policy.name, session: { connect: fail, rcpt: fail } }
-    }
   }
 
   greet(): Awaitable<Reply> {
     const welcome = reply(220, '2.0.0', `${this.#settings.hostname} ESMTP Mailwright`)
-    return this.#stage(
+    return this.#policies.ask<Reply>(
       (policy) => policy.connect?.(this.#call),
       (ruling) => {
-        const refusal = refusalOf(ruling)
-        if (refusal === undefined) return welcome
-        if (this.#settings.refuse === 'at-rcpt' && !closes(ruling)) {
-          this.#kept.connect = ruling
-          return welcome
-        }
-        return this.#report('connect', refusal, ruling)
+        this.#fromConnect = together(SILENCE, ruling)
+        return this.#keepOrRefuse('connect', ruling) ?? welcome
       },
     )
   }
@@ -124,10 +118,14 @@ export class MailDialogue implements Dialogue {
     this.session.helo = name
     this.session.extended = verb !== 'HELO'
     delete this.#kept.helo
+    this.#fromHelo = SILENCE
     const welcome = reply(250, '2.0.0', this.#settings.hostname)
-    return this.#stage(
+    return this.#policies.ask<Reply>(
       (policy) => policy.helo?.(name, this.#call),
-      (ruling) => this.#keepOrRefuse('helo', ruling) ?? welcome,
+      (ruling) => {
+        this.#fromHelo = together(SILENCE, ruling)
+        return this.#keepOrRefuse('helo', ruling) ?? welcome
+      },
     )
   }
 
@@ -137,23 +135,27 @@ export class MailDialogue implements Dialogue {
     this.session.extended = false
     this.session.tls = tls
     delete this.#kept.helo
+    this.#fromHelo = SILENCE
     if (this.#events.wanted) this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
   }
 
   mail(command: MailCommand): Awaitable<Reply> {
     if (this.#transaction !== undefined) return NESTED_MAIL
-    if ((command.declaredSize ?? 0) > this.#settings.maxSize) return this.#report('mail', TOO_LARGE)
-    const busy = this.#settings.transport.refusing?.()
-    if (busy) return this.#report('mail', busy)
+    if ((command.declaredSize ?? 0) > this.#settings.maxSize) return this.#refuseMail(TOO_LARGE, command)
+    const busy = this.#refusing()
+    if (busy) return this.#refuseMail(busy, command)
     const transaction: LiveTransaction = { ...command, recipients: [] }
     this.#transaction = transaction
+    this.#before = together(this.#fromConnect, this.#fromHelo)
+    this.#recipientKeys.clear()
     this.#recipientIds = 0
     delete this.#kept.mail
-    return this.#stage(
+    return this.#policies.ask<Reply>(
       (policy) => policy.mail?.(transaction, this.#call),
       (ruling) => {
         const refusal = this.#keepOrRefuse('mail', ruling)
         if (refusal !== undefined) this.#forget()
+        else this.#before = together(this.#before, ruling)
         return refusal ?? SENDER_OK
       },
     )
@@ -168,7 +170,8 @@ export class MailDialogue implements Dialogue {
     if (transaction.recipients.length >= this.#settings.maxRecipients) {
       return this.#report('rcpt', TOO_MANY_RECIPIENTS, undefined, command.recipient)
     }
-    if (this.session.protocol === 'smtp' && hasRecipient(transaction, command.recipient)) return RECIPIENT_OK
+    const key = mailboxKey(command.recipient)
+    if (this.session.protocol === 'smtp' && this.#recipientKeys.has(key)) return RECIPIENT_OK
     const recipient: Recipient = {
       id: ++this.#recipientIds,
       address: command.recipient,
@@ -176,13 +179,16 @@ export class MailDialogue implements Dialogue {
       ...(command.orcpt === undefined ? {} : { orcpt: command.orcpt }),
       ...(command.notify === undefined ? {} : { notify: command.notify }),
     }
-    return this.#stage(
+    return this.#policies.ask<Reply>(
       (policy) => policy.rcpt?.(recipient, transaction, this.#call),
       (ruling) => {
-        // Silence refuses: without somebody who accepts there is no open relay by omission.
-        const refusal = refusalOf(ruling) ?? (ruling.verdict.kind === 'next' ? NOBODY_ACCEPTS : undefined)
+        const refusal = refusalOf(ruling)
         if (refusal !== undefined) return this.#report('rcpt', refusal, ruling, recipient.address)
+        // Silence refuses: without somebody who accepts there is no open relay by omission.
+        if (!ruling.accepted) return this.#report('rcpt', NOBODY_ACCEPTS, undefined, recipient.address)
+        this.#before = together(this.#before, ruling)
         transaction.recipients.push(recipient)
+        this.#recipientKeys.add(key)
         return RECIPIENT_OK
       },
     )
@@ -192,17 +198,15 @@ export class MailDialogue implements Dialogue {
     const transaction = this.#transaction
     if (transaction === undefined) return { kind: 'refuse', reply: NO_TRANSACTION }
     if (transaction.recipients.length === 0) return { kind: 'refuse', reply: NO_RECIPIENTS }
-    const busy = this.#settings.transport.refusing?.()
+    const busy = this.#refusing()
     if (busy) return { kind: 'refuse', reply: this.#report('data', busy) }
-    return this.#stage<DataAnswer>(
+    return this.#policies.ask<DataAnswer>(
       (policy) => policy.data?.(transaction, this.#call),
       (ruling) => {
         const refusal = refusalOf(ruling)
-        if (refusal !== undefined) {
-          this.#forget()
-          return { kind: 'refuse', reply: this.#report('data', refusal, ruling) }
-        }
-        return { kind: 'go', body: this.#openBody(transaction, ruling) }
+        // The transaction stands: the client may leave a recipient out, or ask again (RFC 5321 §4.1.1.4).
+        if (refusal !== undefined) return { kind: 'refuse', reply: this.#report('data', refusal, ruling) }
+        return { kind: 'go', body: this.#openBody(transaction, together(this.#before, ruling)) }
       },
     )
   }
@@ -215,9 +219,10 @@ export class MailDialogue implements Dialogue {
       session: this.session,
       transaction,
       before: ruling,
-      ask: (question) => this.#ask(question),
-      report: (refusal, why) => this.#report('message', refusal, why),
+      ask: (question, conclude) => this.#policies.ask(question, conclude),
+      report: (refusal, why, recipient) => this.#report('message', refusal, why, recipient),
       call: this.#call,
+      giveUp: () => this.#giveUp(),
       nextRecipientId: () => ++this.#recipientIds,
     })
     this.#handOff = handOff
@@ -235,6 +240,7 @@ export class MailDialogue implements Dialogue {
     }
     return {
       write: (chunk) => handOff.write(chunk),
+      hopeless: () => handOff.hopeless(),
       end(): Awaitable<readonly Reply[]> {
         try {
           const replies = handOff.end()
@@ -260,13 +266,32 @@ export class MailDialogue implements Dialogue {
   }
 
   close(): void {
+    if (this.#closed) return
     this.#handOff?.abort()
     this.#handOff = undefined
     this.#forget()
     this.#end.abort()
-    for (const policy of this.#policies) this.#guard(policy, () => policy.session.close?.())
+    this.#policies.tell((policy) => policy.close?.())
     if (this.#events.wanted)
       this.#events.emit({ type: 'session.closed', session: { ...this.session }, messages: this.#messages })
+    this.#closed = true
+  }
+
+  /** Ends what still runs for this client, and lets the client go on. */
+  #giveUp(): void {
+    this.#end.abort(new MailwrightError('ERR_MAILWRIGHT_TIMEOUT', 'the hand-off took too long'))
+    this.#end = new AbortController()
+    this.#call = { signal: this.#end.signal }
+  }
+
+  /** Why the transport takes nothing now; one that cannot even say so takes nothing. */
+  #refusing(): Reply<TransientCode> | null | undefined {
+    try {
+      return this.#settings.transport.refusing?.()
+    } catch (error) {
+      this.#events.emit({ type: 'failure', where: `transport ${this.#settings.transport.name}`, error })
+      return LOCAL_ERROR
+    }
   }
 
   /** Ends the transaction, if there is one. */
@@ -274,41 +299,35 @@ export class MailDialogue implements Dialogue {
     delete this.#kept.mail
     if (this.#transaction === undefined) return
     this.#transaction = undefined
-    for (const policy of this.#policies) this.#guard(policy, () => policy.session.reset?.())
+    this.#policies.tell((policy) => policy.reset?.())
   }
 
-  #guard(policy: OpenPolicy, run: () => void): void {
-    try {
-      run()
-    } catch (error) {
-      this.#events.emit({ type: 'failure', where: `policy ${policy.name}`, error })
-    }
-  }
-
-  #ask(question: Question): Awaitable<Ruling> {
-    return askAll(this.#policies, question, this.#environment.clock, this.#settings.stageTimeoutMs)
-  }
-
-  /** Asks all policies and turns the ruling into an answer, with a promise only if one of them needed one. */
-  #stage<T = Reply>(question: Question, conclude: (ruling: Ruling) => T): Awaitable<T> {
-    const ruling = this.#ask(question)
-    return ruling instanceof Promise ? ruling.then(conclude) : conclude(ruling)
-  }
-
-  #keepOrRefuse(stage: 'helo' | 'mail', ruling: Ruling): Refusal | undefined {
+  #keepOrRefuse(stage: 'connect' | 'helo' | 'mail', ruling: Ruling): Refusal | undefined {
     const refusal = refusalOf(ruling)
     if (refusal === undefined) return undefined
     if (this.#settings.refuse === 'at-rcpt' && !closes(ruling)) {
       this.#kept[stage] = ruling
       return undefined
     }
-    return this.#report(stage, refusal, ruling)
+    return this.#report(stage, stage === 'connect' ? unwelcome(refusal) : refusal, ruling)
+  }
+
+  /** A refusal before there is a transaction. */
+  #refuseMail(refusal: Refusal, { sender }: MailCommand): Reply {
+    return this.#report('mail', refusal, undefined, undefined, sender)
   }
 
   /** Makes a refusal known, and gives it back. A closing verdict becomes a reply that closes. */
-  #report<R extends Reply>(stage: string, answer: R, ruling?: Ruling, recipient?: Mailbox): R {
+  #report<R extends Reply>(
+    stage: string,
+    answer: R,
+    ruling?: Ruling,
+    recipient?: Mailbox,
+    sender: Mailbox | null | undefined = this.#transaction?.sender,
+  ): R {
     const spoken = ruling !== undefined && closes(ruling) ? closing(answer) : answer
-    if (this.#events.wanted) {
+    // What a policy still answers when the client has gone is of no interest.
+    if (this.#events.wanted && !this.#closed) {
       this.#events.emit({
         type: 'dialogue.refused',
         session: { ...this.session },
@@ -316,7 +335,7 @@ export class MailDialogue implements Dialogue {
         reply: spoken,
         policy: ruling?.policy || 'intake',
         reason: ruling?.reason,
-        sender: this.#transaction?.sender,
+        sender,
         recipient,
       })
     }
@@ -326,18 +345,4 @@ export class MailDialogue implements Dialogue {
 
 function closes(ruling: Ruling): boolean {
   return ruling.verdict.kind === 'close'
-}
-
-/** The same words under a code that ends the connection: 421 for now, 521 for good (RFC 7504). */
-function closing(answer: Reply): Reply {
-  if (closesConnection(answer)) return answer
-  return answer.code >= 500
-    ? reply(521, answer.enhanced as '5.7.1', answer.text)
-    : reply(421, (answer.code >= 400 ? answer.enhanced : '4.3.2') as '4.3.2', answer.text)
-}
-
-function hasRecipient(transaction: Transaction, mailbox: Mailbox): boolean {
-  if (transaction.recipients.length === 0) return false
-  const key = mailboxKey(mailbox)
-  return transaction.recipients.some((recipient) => mailboxKey(recipient.original) === key)
 }

@@ -5,14 +5,7 @@
  *
  * Line ends (RFC 5321 §2.3.8, §4.1.1.4): a bare CR, a bare LF or a NUL is refused, or normalised where asked for.
  */
-import {
-  type Awaitable,
-  type MessageSource,
-  type Refusal,
-  reply,
-  type Spool,
-  toRefusal,
-} from '@mailwright/core'
+import { type Awaitable, type MessageSource, type Refusal, reply, type Spool, toRefusal } from '@mailwright/core'
 import {
   headLength,
   type LineGuard,
@@ -21,6 +14,7 @@ import {
   lineNormalizer,
   memorySource,
 } from '@mailwright/message'
+import { HEAD_TOO_LARGE, TOO_LARGE } from './dialogue-replies.ts'
 
 export interface CollectorOptions {
   /** Largest message in bytes. */
@@ -39,8 +33,6 @@ const VIOLATIONS = {
   'bare-cr': reply(550, '5.5.2', 'bare <CR> received'),
   nul: reply(550, '5.5.2', 'NUL octet received'),
 } as const
-const TOO_LARGE = reply(552, '5.3.4', 'Message size exceeds fixed maximum message size')
-const HEAD_TOO_LARGE = reply(552, '5.3.4', 'Message header size exceeds fixed maximum')
 const EMPTY = Buffer.alloc(0)
 /** How much beyond the limit is read at least, so that an honest client hears why: 1 MiB. */
 const LEAST_PATIENCE = 1_048_576

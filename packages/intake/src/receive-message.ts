@@ -6,30 +6,38 @@
 import {
   type Awaitable,
   type Call,
+  type DeferredOutcome,
   type DeliveryJob,
   type Edit,
   type Environment,
   type Events,
+  type FailedOutcome,
+  hasCode,
   isRefusal,
   LOCAL_ERROR,
+  type Mailbox,
   type MessageId,
   type MessageSource,
+  mailboxKey,
   type Outcome,
   type Recipient,
   type RecipientId,
   type Refusal,
   type Reply,
   reply,
+  replyLine,
   type Session,
   type Transaction,
 } from '@mailwright/core'
 import { applyEdits, fieldValue, prependToHead, receivedField, withHead } from '@mailwright/message'
 import type { IntakeSettings } from './mail-intake.ts'
 import { MessageCollector } from './message-collector.ts'
-import { inTime, type Question, type Ruling, refusalOf } from './stage.ts'
+import type { PolicyPanel } from './policy-panel.ts'
+import { inTime, type Ruling, refusalOf, SILENCE, together } from './stage.ts'
 
 export interface MessageHandOff {
   write(chunk: Uint8Array): Awaitable<void>
+  hopeless(): Refusal | undefined
   end(): Awaitable<readonly Reply[]>
   abort(): void
 }
@@ -40,15 +48,19 @@ export interface Reception {
   readonly events: Events
   readonly session: Session
   readonly transaction: Transaction
-  /** What the data stage came to: its edits and its vote to hold or discard. */
+  /** What the stages before came to: their edits, and their votes to hold or discard. */
   readonly before: Ruling
-  readonly ask: (question: Question) => Awaitable<Ruling>
-  readonly report: (refusal: Refusal, why?: Ruling) => Refusal
+  readonly ask: PolicyPanel['ask']
+  readonly report: (refusal: Refusal, why?: Ruling, recipient?: Mailbox) => Refusal
   readonly call: Call
+  /** Aborts the call, because the transport took too long. */
+  readonly giveUp: () => void
   readonly nextRecipientId: () => RecipientId
 }
 
-const NO_OUTCOME: Outcome = { status: 'deferred', scope: 'message', reply: LOCAL_ERROR }
+type RefusingOutcome = DeferredOutcome | FailedOutcome
+
+const NO_OUTCOME: DeferredOutcome = { status: 'deferred', scope: 'message', reply: LOCAL_ERROR }
 
 /** Begins to receive one message. */
 export function receiveMessage(reception: Reception): MessageHandOff {
@@ -62,6 +74,7 @@ export function receiveMessage(reception: Reception): MessageHandOff {
   })
   return {
     write: (chunk) => collector.write(chunk),
+    hopeless: () => collector.hopeless(),
     abort: () => void collector.abandon(),
     end(): Awaitable<readonly Reply[]> {
       const collected = collector.finish()
@@ -71,39 +84,44 @@ export function receiveMessage(reception: Reception): MessageHandOff {
 
   function judge(collected: MessageSource | Refusal): Awaitable<readonly Reply[]> {
     if ('code' in collected) return everyone(reception.report(collected))
-    const ruling = reception.ask((policy) => policy.message?.(collected, transaction, reception.call))
-    return ruling instanceof Promise ? ruling.then((ruled) => act(collected, ruled)) : act(collected, ruling)
+    return reception.ask<Awaitable<readonly Reply[]>>(
+      (policy) => policy.message?.(collected, transaction, reception.call),
+      (ruling) => act(collected, ruling),
+    ) as Awaitable<readonly Reply[]>
   }
 
   async function act(source: MessageSource, ruling: Ruling): Promise<readonly Reply[]> {
+    try {
+      return await conclude(source, ruling)
+    } catch (error) {
+      // Whoever is cut off because the client has gone has not failed.
+      if (!reception.call.signal.aborted) reception.events.emit({ type: 'failure', where: 'intake', error })
+      await source.spooled?.discard()
+      return everyone(reception.report(LOCAL_ERROR))
+    }
+  }
+
+  async function conclude(source: MessageSource, ruling: Ruling): Promise<readonly Reply[]> {
     const refusal = refusalOf(ruling)
     if (refusal !== undefined) {
       await source.spooled?.discard()
       return everyone(reception.report(refusal, ruling))
     }
+    // A client that has gone gets no reply and will come again: taking the message would make it two.
+    reception.call.signal.throwIfAborted()
     const id = settings.nextId()
-    const decisive = stronger(reception.before, ruling)
-    if (decisive.verdict.kind === 'discard') {
-      await source.spooled?.discard()
-      if (reception.events.wanted) {
-        reception.events.emit({
-          type: 'message.discarded',
-          session: reception.session,
-          message: id,
-          policy: decisive.policy,
-        })
-      }
-      return everyone(accepted(id))
+    const decisive = together(reception.before, ruling)
+    if (decisive.verdict.kind !== 'discard') return handOff(id, source, decisive)
+    await source.spooled?.discard()
+    if (reception.events.wanted) {
+      const session = { ...reception.session }
+      reception.events.emit({ type: 'message.discarded', session, message: id, policy: decisive.policy })
     }
-    return handOff(id, source, [...reception.before.edits, ...ruling.edits], decisive)
+    return everyone(accepted(id))
   }
 
-  async function handOff(
-    id: MessageId,
-    source: MessageSource,
-    edits: readonly Edit[],
-    decisive: Ruling,
-  ): Promise<readonly Reply[]> {
+  async function handOff(id: MessageId, source: MessageSource, decisive: Ruling): Promise<readonly Reply[]> {
+    const { edits } = decisive
     const job: DeliveryJob = {
       id,
       envelope: { sender: transaction.sender, recipients: withAdded(edits), options: transaction.options },
@@ -112,22 +130,32 @@ export function receiveMessage(reception: Reception): MessageHandOff {
       attempt: 1,
       ...(decisive.verdict.kind === 'hold' ? { hold: decisive.reason ?? decisive.policy } : {}),
     }
+    const delivering = settings.transport.deliver(job, reception.call)
     let outcomes: ReadonlyMap<RecipientId, Outcome>
     try {
-      outcomes = await inTime(
-        settings.transport.deliver(job, reception.call),
-        reception.environment.clock,
-        settings.handOffTimeoutMs,
-      )
+      outcomes = await inTime(delivering, reception.environment.clock, settings.handOffTimeoutMs)
     } catch (error) {
-      reception.events.emit({ type: 'failure', where: `hand-off of ${id}`, error })
-      await source.spooled?.discard()
-      return everyone(reception.report(LOCAL_ERROR))
+      if (!hasCode(error, 'ERR_MAILWRIGHT_TIMEOUT')) throw error
+      return tooLate(id, source, delivering, error)
     }
-    const replies = reception.session.protocol === 'lmtp' ? eachReply(id, outcomes) : [oneReply(id, outcomes)]
-    if (replies.some((answer) => !isRefusal(answer))) emitAccepted(job)
-    else await source.spooled?.discard()
-    return replies.map((answer) => (isRefusal(answer) ? reception.report(answer) : answer))
+    const replies = repliesTo(job, outcomes)
+    if (replies.every(isRefusal)) await source.spooled?.discard()
+    else emitAccepted(job, outcomes)
+    return replies
+  }
+
+  /** The transport still has the body in its hands: it is removed when it lets go, unless it has kept it. */
+  function tooLate(
+    id: MessageId,
+    source: MessageSource,
+    delivering: Promise<unknown>,
+    error: unknown,
+  ): readonly Reply[] {
+    const remove = async (): Promise<void> => source.spooled?.discard()
+    delivering.then(remove, remove).catch(() => {})
+    reception.events.emit({ type: 'failure', where: `hand-off of ${id}`, error })
+    reception.giveUp()
+    return everyone(reception.report(LOCAL_ERROR))
   }
 
   function stampedHead(id: MessageId, source: MessageSource, edits: readonly Edit[]): Uint8Array {
@@ -144,9 +172,12 @@ export function receiveMessage(reception: Reception): MessageHandOff {
   }
 
   function withAdded(edits: readonly Edit[]): readonly Recipient[] {
+    if (edits.length === 0) return transaction.recipients
     const recipients: Recipient[] = [...transaction.recipients]
     for (const edit of edits) {
       if (edit.edit !== 'add-recipient') continue
+      const key = mailboxKey(edit.address)
+      if (recipients.some(({ address }) => mailboxKey(address) === key)) continue
       recipients.push({
         id: reception.nextRecipientId(),
         address: edit.address,
@@ -157,22 +188,33 @@ export function receiveMessage(reception: Reception): MessageHandOff {
     return recipients
   }
 
+  function repliesTo({ id, envelope }: DeliveryJob, outcomes: ReadonlyMap<RecipientId, Outcome>): readonly Reply[] {
+    // A copy that a policy asked for is part of accepting. What went wrong with it is not for the client, which never
+    // named that address.
+    for (let index = transaction.recipients.length; index < envelope.recipients.length; index++) {
+      const copy = envelope.recipients[index]!
+      const outcome = outcomes.get(copy.id) ?? NO_OUTCOME
+      if (outcome.status !== 'ok') return everyone(reception.report(LOCAL_ERROR, copyFailed(outcome), copy.address))
+    }
+    return reception.session.protocol === 'lmtp' ? eachReply(id, outcomes) : [oneReply(id, outcomes)]
+  }
+
   /** One reply for all the client's recipients (RFC 5321 §4.2.5). */
   function oneReply(id: MessageId, outcomes: ReadonlyMap<RecipientId, Outcome>): Reply {
-    let worst: Outcome | undefined
+    let worst: RefusingOutcome | undefined
     for (const recipient of transaction.recipients) {
       const outcome = outcomes.get(recipient.id) ?? NO_OUTCOME
       // SMTP cannot accept for some only. A deferral makes the client try again for all; a refusal tells the sender.
-      if (outcome.status === 'deferred') return outcome.reply
-      if (outcome.status === 'failed') worst = outcome
+      if (outcome.status === 'deferred') return reception.report(outcome.reply)
+      if (outcome.status === 'failed') worst ??= outcome
     }
-    return worst?.reply ?? accepted(id)
+    return worst === undefined ? accepted(id) : reception.report(worst.reply)
   }
 
   function eachReply(id: MessageId, outcomes: ReadonlyMap<RecipientId, Outcome>): readonly Reply[] {
     return transaction.recipients.map((recipient) => {
       const outcome = outcomes.get(recipient.id) ?? NO_OUTCOME
-      return outcome.status === 'ok' ? accepted(id) : outcome.reply
+      return outcome.status === 'ok' ? accepted(id) : reception.report(outcome.reply, undefined, recipient.original)
     })
   }
 
@@ -180,14 +222,17 @@ export function receiveMessage(reception: Reception): MessageHandOff {
     return reception.session.protocol === 'lmtp' ? transaction.recipients.map(() => answer) : [answer]
   }
 
-  function emitAccepted(job: DeliveryJob): void {
+  function emitAccepted(job: DeliveryJob, outcomes: ReadonlyMap<RecipientId, Outcome>): void {
     if (!reception.events.wanted) return
+    const { recipients, sender } = job.envelope
+    const taken = recipients.every(({ id }) => outcomes.get(id)?.status === 'ok')
     reception.events.emit({
       type: 'message.accepted',
-      session: reception.session,
+      session: { ...reception.session },
       message: job.id,
-      sender: job.envelope.sender,
-      recipients: job.envelope.recipients,
+      sender,
+      // With LMTP some may have been refused.
+      recipients: taken ? recipients : recipients.filter(({ id }) => outcomes.get(id)?.status === 'ok'),
       size: job.message.size,
       messageId: fieldValue(job.message.head, 'Message-ID'),
     })
@@ -198,9 +243,7 @@ function accepted(id: MessageId): Reply<250> {
   return reply(250, '2.0.0', `Ok: queued as ${id}`)
 }
 
-/** Discarding is stronger than holding, and both than nothing; the earlier stage wins a tie. */
-function stronger(before: Ruling, now: Ruling): Ruling {
-  if (before.verdict.kind === 'discard' || now.verdict.kind === 'discard')
-    return before.verdict.kind === 'discard' ? before : now
-  return before.verdict.kind === 'hold' ? before : now
+/** Why a message is refused whose copy went wrong: for the events. */
+function copyFailed(outcome: RefusingOutcome): Ruling {
+  return { ...SILENCE, policy: 'intake', reason: `an added recipient was refused: ${replyLine(outcome.reply)}` }
 }

@@ -137,6 +137,7 @@ describe("the sender's domain", () => {
     'gone.example': 'no-name',
     'broken.example': 'failed',
     'half.example': { failing: ['A'] },
+    'mx-broken.example': { A: ['192.0.2.1'], failing: ['MX'] },
   })
   const environment = testEnvironment({ dns })
   const ask = async (sender: string | null) =>
@@ -152,6 +153,7 @@ describe("the sender's domain", () => {
 
   it('is refused for now where it cannot be found out', async () => {
     expect(await ask('x@broken.example')).toMatch(/^reject 450 4\.1\.8 /)
+    expect(await ask('x@mx-broken.example')).toMatch(/^reject 450 4\.1\.8 /)
     const asked = opened(rejectUnknownSenderDomain(), {}, environment)
     const answer = await asked.mail?.(transaction('x@half.example'), call)
     expect(verdictOf(answer)).toMatch(/^reject 450 4\.1\.8 /)

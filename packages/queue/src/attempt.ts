@@ -21,8 +21,8 @@ import {
   type Transport,
   toOutcome,
 } from '@mailwright/core'
-import { ERROR_TRANSPORT, errorLaneOutcome } from './acceptance.ts'
 import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
+import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
 import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
 
 export interface AttemptParts extends BounceParts {

@@ -14,7 +14,7 @@ import {
   type Router,
 } from '@mailwright/core'
 import { buildDsn, type DsnReport, dsnOptions } from '@mailwright/message'
-import { entriesOf, routeAll } from './acceptance.ts'
+import { entriesOf, routeAll } from './routing.ts'
 import type { FailedRecipient } from './settlement.ts'
 
 export interface BounceParts {

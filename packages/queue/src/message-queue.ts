@@ -25,9 +25,10 @@ import {
   type Selection,
   type Transport,
 } from '@mailwright/core'
-import { type AcceptanceParts, acceptMessage, ERROR_TRANSPORT } from './acceptance.ts'
+import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { ERROR_TRANSPORT } from './error-lane.ts'
 import { dependable, type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
 

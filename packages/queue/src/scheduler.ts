@@ -117,6 +117,9 @@ export class Scheduler {
       this.#ready.delete(name)
       if (lane.unseen) this.#surveyWanted = true
       lane.unseen = false
+    } else if (this.#ready.delete(name)) {
+      // Behind the lanes that came while it waited for its answer.
+      this.#ready.add(name)
     }
     lane.missed = false
     this.#free(name, asked - got)

@@ -158,6 +158,29 @@ test('after a failure of the sink the rest of the message is not taken for comma
   await finish()
 })
 
+test.each([
+  ['at once', (): void => {}],
+  ['after a wait', async (): Promise<void> => {}],
+] as const)('a message that is hopeless is answered and cut off; its sink takes its bytes %s', async (_how, write) => {
+  const tooLarge = reply(552, '5.3.4', 'far too large')
+  const { greeted, intake, clock, finish } = await rig({
+    write,
+    hopeless: (size) => (size > 1_000 ? tooLarge : undefined),
+  })
+  const client = await greeted()
+  await client.says(`${ENVELOPE}DATA\r\n`)
+  expect(await client.says('x'.repeat(900))).toBe('')
+  expect(await client.says('x'.repeat(900))).toBe('552 5.3.4 far too large\r\n')
+  expect(client.closed).toBe(true)
+  expect(intake.calls.slice(-3)).toEqual(['data', 'refused message 552', 'abort'])
+  // A client that writes on is not listened to for ever.
+  client.wire.write(`${'x'.repeat(900)}\r\n.\r\n${ENVELOPE}`)
+  await clock.advance('10s')
+  expect(intake.messages).toEqual([])
+  expect(intake.mails).toHaveLength(1)
+  await finish()
+})
+
 test('a client that vanishes within the data leaves nothing behind', async () => {
   const { greeted, intake, finish } = await rig()
   for (const leave of ['end', 'destroy', 'resetAndDestroy'] as const) {
@@ -182,7 +205,7 @@ test('a place for the message that is given after the client has gone is given b
   await client.heard()
   given.resolve({
     kind: 'go',
-    body: { write: () => {}, end: () => [], abort: () => void calls.push('abort') },
+    body: { write: () => {}, hopeless: () => undefined, end: () => [], abort: () => void calls.push('abort') },
   })
   await client.heard()
   expect(calls).toEqual(['abort'])

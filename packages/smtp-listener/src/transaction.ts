@@ -3,7 +3,8 @@
  * the number of recipients; whether mail is wanted is the dialogue's to say.
  *
  * A sink that fails is aborted, the rest of the message is read and thrown away, and the answer is 451 4.3.0. A message
- * that does not come to its end is aborted too. It never answers a message twice, and never leaves one unanswered.
+ * that does not come to its end is aborted too, and so is one that its sink calls hopeless: then the connection ends.
+ * It never answers a message twice, and never leaves one unanswered.
  */
 import {
   type Awaitable,
@@ -95,7 +96,8 @@ export class Transaction {
     if (sink === null) return
     try {
       const written = sink.write(data)
-      return written instanceof Promise ? written.catch(this.#sinkFailed) : undefined
+      if (written instanceof Promise) return written.then(this.#minded, this.#sinkFailed)
+      this.#mind(sink)
     } catch (error) {
       this.#sinkFailed(error)
     }
@@ -127,6 +129,14 @@ export class Transaction {
   /** The connection is gone: an answer that comes now has nobody to go to. */
   lost(): void {
     this.#over = true
+    this.abort()
+  }
+
+  /** A message whose rest nobody wants, such as one far over the limit, is not read to its end: we answer and hang up. */
+  #mind(sink: BodySink): void {
+    const refusal = sink.hopeless()
+    if (refusal === undefined) return
+    this.#manners.dismiss('message', refusal)
     this.abort()
   }
 
@@ -181,6 +191,14 @@ export class Transaction {
   readonly #endFailed = (error: unknown): void => {
     this.#line.bug('body end', error)
     this.#sendReceipts([])
+  }
+  readonly #minded = (): void => {
+    const sink = this.#sink
+    try {
+      if (sink !== null) this.#mind(sink)
+    } catch (error) {
+      this.#sinkFailed(error)
+    }
   }
   readonly #sinkFailed = (error: unknown): void => {
     this.#line.bug('body write', error)

@@ -298,4 +298,3 @@ function shelfOf(message: MessageId): string {
   for (let index = 0; index < message.length; index++) hash = (hash * 31 + message.charCodeAt(index)) >>> 0
   return (hash % FAN_OUT).toString(16).padStart(2, '0')
 }
-

@@ -1,6 +1,7 @@
 /** Handing out entries. Nothing is written: a lease is in memory, and what is leased is passed over. */
 import { type Claim, type ClaimQuery, type LaneDue, type LaneQuery, MailwrightError } from '@mailwright/core'
 import type { DueKey } from './database.ts'
+import type { Lease } from './leases.ts'
 import type { VersionedRow } from './queue-tables.ts'
 import { CorruptRecord, describeEntry } from './record.ts'
 import type { StoreParts } from './store-parts.ts'
@@ -51,7 +52,13 @@ export class Claiming {
     const { token } = this.#parts.leases.take(message, entry, row, version, until)
     this.#parts.lanes.leased(lane)
     const { options } = stored.facts
-    return { token, entry: describeEntry(message, entry, row, true), options, message: stored.source, leaseUntil: until }
+    return {
+      token,
+      entry: describeEntry(message, entry, row, true),
+      options,
+      message: stored.source,
+      leaseUntil: until,
+    }
   }
 
   #readRow(key: DueKey): VersionedRow | undefined {
@@ -85,6 +92,13 @@ export class Claiming {
       this.#parts.lanes.forgetLane(row.lane)
     }
   }
+}
+
+/** Ends a lease for good, if it has not ended so. */
+export function dropLease({ lanes, leases }: StoreParts, lease: Lease): void {
+  if (leases.find(lease.token) !== lease) return
+  if (!lease.ended) lanes.unleased(lease.row.lane)
+  leases.drop(lease)
 }
 
 export function claimLost(claim: Claim): MailwrightError {

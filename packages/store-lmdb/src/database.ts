@@ -14,7 +14,7 @@
  */
 import { join } from 'node:path'
 import type { MessageId } from '@mailwright/core'
-import { type Database as Table, open, type RootDatabase } from 'lmdb'
+import { open, type RootDatabase, type Database as Table } from 'lmdb'
 
 export type EntryKey = [message: MessageId, entry: number]
 export type DueKey = [lane: string, dueAt: number, message: MessageId, entry: number]

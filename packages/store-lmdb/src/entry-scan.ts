@@ -15,13 +15,16 @@ export interface ScannedEntry {
 /** Rows read before others may run. */
 const PAGE = 500
 
-/** Pages of at least one selected entry each. `corrupt` hears of rows that cannot be read; they are passed over. */
+/** Pages of at least one selected entry each, of a caller who wants `limit` entries. `corrupt` hears of rows that cannot be read; they are passed over. */
 export async function* scanEntries(
   db: Database,
   selection: Selection,
+  limit: number,
   after: EntryKey | undefined,
   corrupt: (message: MessageId, entry: number, problem: string) => void,
 ): AsyncGenerator<readonly ScannedEntry[]> {
+  const isEverything = Object.values(selection).every((condition) => condition === undefined)
+  const pageSize = isEverything ? Math.max(1, Math.min(limit, PAGE)) : PAGE
   const ranges = selection.messages === undefined ? [undefined] : [...new Set(selection.messages)].sort()
   for (const message of ranges) {
     const start: EntryKey = message === undefined ? [firstId(), 0] : [message, 0]
@@ -33,14 +36,19 @@ export async function* scanEntries(
       let read = 0
       const from = last !== undefined && (message === undefined || isAfter(last, start)) ? last : start
       const exclusiveStart = from === last
-      for (const { key, value } of db.entries.getRange({ start: from, ...(end && { end }), exclusiveStart, limit: PAGE })) {
+      for (const { key, value } of db.entries.getRange({
+        start: from,
+        ...(end && { end }),
+        exclusiveStart,
+        limit: pageSize,
+      })) {
         read += 1
         last = key
         const scanned = decode(key, value, corrupt)
         if (scanned !== undefined && isWanted(selection, scanned)) page.push(scanned)
       }
       if (page.length > 0) yield page
-      if (read < PAGE) break
+      if (read < pageSize) break
       await new Promise((resolve) => setImmediate(resolve))
     }
   }

@@ -1,1 +1,2 @@
-export {}
+export { type LmdbStore, lmdbStore } from './lmdb-store.ts'
+export type { LmdbStoreOptions } from './options.ts'

@@ -43,11 +43,6 @@ export class Leases {
     return lease !== undefined && !lease.ended
   }
 
-  /** Whether an entry has a lease, be it over. */
-  knows(message: MessageId, entry: number): boolean {
-    return this.#byEntry.has(nameOf(message, entry))
-  }
-
   /** Leases an entry that nobody has; a lease that ended is lost by it. */
   take(message: MessageId, entry: number, row: EntryRow, version: number, until: number): Lease {
     const name = nameOf(message, entry)
@@ -66,6 +61,11 @@ export class Leases {
   /** The lease of a claim, unless it was lost. */
   find(token: string): Lease | undefined {
     return this.#byToken.get(token)
+  }
+
+  /** The lease of an entry, be it over. */
+  of(message: MessageId, entry: number): Lease | undefined {
+    return this.#byEntry.get(nameOf(message, entry))
   }
 
   /** Ends a lease for good. */

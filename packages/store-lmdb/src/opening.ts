@@ -11,7 +11,8 @@ import type { BodyFiles } from './body-files.ts'
 import { counterValue, type Database, openDatabase, readCounter, rowCount } from './database.ts'
 import { storageFailure } from './failure.ts'
 import type { LmdbStoreSettings } from './options.ts'
-import { type OwnerLock, takeOwnerLock } from './owner-lock.ts'
+import { hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
+import { processMark } from './process-mark.ts'
 import { decodeMessage } from './record.ts'
 
 /** How things are written. A spool written otherwise is left alone. */
@@ -30,8 +31,10 @@ export interface OpenSpool {
  * finds no spool; `ERR_MAILWRIGHT_STORE` when it cannot be read or written.
  */
 export async function openSpool({ directory, mapSize, access }: LmdbStoreSettings): Promise<OpenSpool> {
-  if (access === 'operator' && !existsSync(join(directory, 'queue')))
-    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `there is no spool in ${directory}`)
+  if (access === 'operator') await assertOperable(directory)
+  // Looked at before the database is touched: a process that opens one database twice can lock itself out.
+  else if (await hasOwner(directory))
+    throw new MailwrightError('ERR_MAILWRIGHT_STORE_BUSY', `${directory} has an owner`)
   let db: Database | undefined
   let lock: OwnerLock | undefined
   try {
@@ -49,6 +52,13 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
     await db?.root.close()
     throw await storageFailure(error)
   }
+}
+
+async function assertOperable(directory: string): Promise<void> {
+  if (!existsSync(join(directory, 'queue')))
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `there is no spool in ${directory}`)
+  if ((await ownerMark(directory)) === (await processMark()) && (await hasOwner(directory)))
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `this process owns ${directory}: its own store is the way in`)
 }
 
 async function checkFormat(db: Database): Promise<void> {

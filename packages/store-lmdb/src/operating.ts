@@ -3,12 +3,20 @@
  * again and changed if it is still meant. When storage fails half way, what was done is done; doing it again is safe.
  */
 import type { EntriesQuery, MessageId, MessageSource, QueueEntry, QueueStats, Selection } from '@mailwright/core'
+import { dropLease } from './claiming.ts'
 import { type Database, endOfLane, rowCount, startOfLane } from './database.ts'
 import { isWanted, type ScannedEntry, scanEntries } from './entry-scan.ts'
+import type { Lease } from './leases.ts'
 import { assertTime } from './options.ts'
 import type { VersionedRow } from './queue-tables.ts'
 import { CorruptRecord, describeEntry, type EntryRow } from './record.ts'
 import type { StoreParts } from './store-parts.ts'
+
+/** What to do when a removal is committed. */
+interface Removed {
+  readonly files: string[]
+  readonly leases: Lease[]
+}
 
 export class Operating {
   readonly #parts: StoreParts
@@ -19,7 +27,7 @@ export class Operating {
 
   async entries({ selection = {}, limit, after }: EntriesQuery): Promise<readonly QueueEntry[]> {
     const found: QueueEntry[] = []
-    for await (const page of this.#scan(selection, after && [after.message, after.entry]))
+    for await (const page of this.#scan(selection, limit, after && [after.message, after.entry]))
       for (const { message, entry, row } of page) {
         if (found.length >= limit) return found
         found.push(describeEntry(message, entry, row, this.#parts.leases.has(message, entry)))
@@ -60,9 +68,8 @@ export class Operating {
   async stats(): Promise<QueueStats> {
     const { db, leases, totals } = this.#parts
     const lanes = await countLanes(db)
-    let oldest: number | undefined
     // Ids are in order of arrival.
-    for (const { message } of await this.entries({ limit: 1 })) oldest = (await this.entries({ selection: { messages: [message] }, limit: 1 }))[0]?.arrivedAt
+    const [first] = await this.entries({ limit: 1 })
     return {
       messages: rowCount(db.messages),
       entries: rowCount(db.entries),
@@ -70,12 +77,12 @@ export class Operating {
       claimed: leases.live,
       bytes: totals.read(),
       lanes,
-      oldest,
+      oldest: first?.arrivedAt,
     }
   }
 
-  #scan(selection: Selection, after?: [MessageId, number]): AsyncGenerator<readonly ScannedEntry[]> {
-    return scanEntries(this.#parts.db, selection, after, (message, entry, problem) =>
+  #scan(selection: Selection, limit: number, after?: [MessageId, number]): AsyncGenerator<readonly ScannedEntry[]> {
+    return scanEntries(this.#parts.db, selection, limit, after, (message, entry, problem) =>
       this.#parts.quarantine.entry(message, entry, problem),
     )
   }
@@ -83,34 +90,36 @@ export class Operating {
   /** Writes what `next` makes of each selected entry, or removes it where that is nothing. */
   async #change(selection: Selection, next: (row: EntryRow) => EntryRow | undefined): Promise<number> {
     let changed = 0
-    for await (const page of this.#scan(selection)) {
-      const files: string[] = []
+    for await (const page of this.#scan(selection, Number.POSITIVE_INFINITY)) {
+      const gone: Removed = { files: [], leases: [] }
       changed += await this.#parts.transaction(() => {
         let count = 0
         for (const { message, entry } of page) {
           const current = this.#parts.tables.read(message, entry)
           if (current === undefined || !isWanted(selection, { message, entry, row: current.row })) continue
-          this.#write(message, entry, current, next(current.row), files)
+          this.#write(message, entry, current, next(current.row), gone)
           count += 1
         }
         return count
       })
       this.#parts.lanes.forget()
-      for (const file of files) await this.#parts.files.remove(file)
+      for (const lease of gone.leases) dropLease(this.#parts, lease)
+      for (const file of gone.files) await this.#parts.files.remove(file)
     }
     return changed
   }
 
-  #write(message: MessageId, entry: number, current: VersionedRow, next: EntryRow | undefined, files: string[]): void {
+  #write(message: MessageId, entry: number, current: VersionedRow, next: EntryRow | undefined, gone: Removed): void {
     const { cache, leases, tables } = this.#parts
     if (next !== undefined) {
       tables.replace(message, entry, current, next)
       return
     }
     const file = tables.remove(message, entry, current.row)
-    if (file !== undefined) files.push(file)
+    if (file !== undefined) gone.files.push(file)
     cache.remove(message)
-    leases.lose(message, entry)
+    const lease = leases.of(message, entry)
+    if (lease !== undefined) gone.leases.push(lease)
   }
 }
 

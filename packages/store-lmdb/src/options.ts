@@ -55,7 +55,8 @@ export function assertStorable({ id, entries }: NewMessage): void {
   if (!ID.test(id)) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a message id: ${JSON.stringify(id)}`)
   if (entries.length === 0) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${id} has no entries`)
   for (const { lane, dueAt } of entries) {
-    const fits = lane.length <= LONGEST_LANE && (lane.length <= LONGEST_LANE / 3 || Buffer.byteLength(lane) <= LONGEST_LANE)
+    const fits =
+      lane.length <= LONGEST_LANE && (lane.length <= LONGEST_LANE / 3 || Buffer.byteLength(lane) <= LONGEST_LANE)
     if (lane === '' || !fits || lane.includes('\0') || !lane.isWellFormed())
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a lane: ${JSON.stringify(lane)}`)
     assertTime(dueAt)

@@ -6,10 +6,11 @@
  * A socket file that nobody listens at is left by a crash. Two newcomers who both find one must not both take it over:
  * looking and taking happen inside an LMDB write transaction, whose lock is the system's too and dies with its holder.
  */
-import { type FileHandle, open, rm } from 'node:fs/promises'
-import { createServer, connect, type Server } from 'node:net'
+import { type FileHandle, open, readFile, rm, writeFile } from 'node:fs/promises'
+import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { MailwrightError } from '@mailwright/core'
+import { processMark } from './process-mark.ts'
 
 /** Longest socket path that fits everywhere; beyond, the way leads through the directory's own handle (Linux). */
 const LONGEST_PATH = 100
@@ -35,6 +36,7 @@ export async function takeOwnerLock(
       await rm(path, { force: true })
       return listen(path)
     })
+    await writeFile(join(directory, 'owner'), await processMark(), { mode: 0o600 })
     // The lock is no reason to keep a process alive.
     server.unref()
     return {
@@ -47,6 +49,26 @@ export async function takeOwnerLock(
     await handle.close()
     throw error
   }
+}
+
+/** Whether a process owns the spool at this moment. */
+export async function hasOwner(directory: string): Promise<boolean> {
+  let handle: FileHandle
+  try {
+    handle = await open(directory, 'r')
+  } catch {
+    return false
+  }
+  try {
+    return await isListening(socketPath(directory, handle))
+  } finally {
+    await handle.close()
+  }
+}
+
+/** The mark of the last owner, for a process that wants to know whether it is itself. */
+export async function ownerMark(directory: string): Promise<string | undefined> {
+  return readFile(join(directory, 'owner'), 'utf8').catch(() => undefined)
 }
 
 function socketPath(directory: string, handle: FileHandle): string {

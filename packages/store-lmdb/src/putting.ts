@@ -11,6 +11,7 @@ import {
   type PutClaim,
 } from '@mailwright/core'
 import type { BodyFile } from './body-files.ts'
+import { dropLease } from './claiming.ts'
 import type { Lease } from './leases.ts'
 import { assertStorable } from './options.ts'
 import { describeEntry, type EntryRow, encodeMessage, entryRows } from './record.ts'
@@ -119,18 +120,19 @@ export class Putting {
     const { message, record, rows, size } = prepared
     const leases = claim === undefined ? NO_LEASES : this.#lease(message, rows, claim)
     for (const row of rows) if (row.held === undefined) lanes.arriving(row.lane)
-    // The whole batch is queued here and now; LMDB writes it in its own thread, unless the id is taken.
-    const written = db.messages.ifNoExists(message.id, () => tables.insert(message.id, record, rows))
     totals.flow(size)
-    let stored = false
+    let stored: boolean
     try {
-      stored = await written
+      // The whole batch is queued here and now; LMDB writes it in its own thread, unless the id is taken.
+      stored = await db.messages.ifNoExists(message.id, () => tables.insert(message.id, record, rows))
     } catch (error) {
+      this.#undo(prepared, leases)
       throw await this.#parts.failure(error)
-    } finally {
-      if (!stored) this.#undo(prepared, leases)
     }
-    if (!stored) return undefined
+    if (!stored) {
+      await this.#wasTaken(prepared, leases)
+      return undefined
+    }
     space.succeeded()
     this.#announce(prepared, leases)
     return leases.length === 0 ? NO_CLAIMS : leases.map((lease) => claimOf(lease, prepared))
@@ -148,21 +150,31 @@ export class Putting {
     for (const [entry, row] of rows.entries()) {
       // An entry that has a lease is one of an earlier put of this id.
       const free = row.held === undefined && row.dueAt <= now && lanes.has(row.lane)
-      if (!free || this.#parts.leases.knows(id, entry)) continue
+      if (!free || this.#parts.leases.of(id, entry) !== undefined) continue
       leases.push(this.#parts.leases.take(id, entry, row, 1, now + leaseMs))
       this.#parts.lanes.leased(row.lane)
     }
     return leases
   }
 
+  /** The id was taken, and its entries may have been out of reach while this was found out. */
+  async #wasTaken(prepared: Prepared, leases: readonly Lease[]): Promise<void> {
+    const { announce, failure, totals } = this.#parts
+    this.#undo(prepared, leases)
+    if (leases.length > 0) announce()
+    try {
+      await totals.correct()
+    } catch (error) {
+      throw await failure(error)
+    }
+  }
+
   #undo({ rows, size }: Prepared, taken: readonly Lease[]): void {
-    const { lanes, leases, totals } = this.#parts
+    const { lanes, totals } = this.#parts
     totals.flow(-size)
     for (const row of rows) if (row.held === undefined) lanes.failed(row.lane)
     for (const lease of taken) {
-      if (!lease.ended) lanes.unleased(lease.row.lane)
-      leases.drop(lease)
-      // The entry of the earlier put of this id was out of reach meanwhile.
+      dropLease(this.#parts, lease)
       lanes.forgetLane(lease.row.lane)
     }
   }
@@ -181,7 +193,13 @@ export class Putting {
 }
 
 function claimOf({ token, message, entry, row, until }: Lease, { message: put, source }: Prepared): Claim {
-  return { token, entry: describeEntry(message, entry, row, true), options: put.options, message: source, leaseUntil: until }
+  return {
+    token,
+    entry: describeEntry(message, entry, row, true),
+    options: put.options,
+    message: source,
+    leaseUntil: until,
+  }
 }
 
 async function readSmall(source: MessageSource, limit: number, call: Call): Promise<Uint8Array> {

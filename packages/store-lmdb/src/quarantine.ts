@@ -32,7 +32,8 @@ export class Quarantine {
     this.#once(`${message}/${entry}`, message, problem, () => {
       if (due !== undefined) this.#db.due.remove(due)
       const row = this.#moveEntry(message, entry)
-      for (const _ of this.#db.entries.getKeys({ start: [message, 0], end: [message, Number.MAX_VALUE], limit: 1 })) return
+      for (const _ of this.#db.entries.getKeys({ start: [message, 0], end: [message, Number.MAX_VALUE], limit: 1 }))
+        return
       this.#moveMessage(message, row)
     })
   }

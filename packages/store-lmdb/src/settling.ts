@@ -4,7 +4,7 @@
  * an operator did meanwhile is kept, and an entry an operator removed is not brought back.
  */
 import { type Call, type Claim, hasCode, remainingRecipients, type Settlement } from '@mailwright/core'
-import { claimLost } from './claiming.ts'
+import { claimLost, dropLease } from './claiming.ts'
 import type { Lease } from './leases.ts'
 import type { Prepared, Putting } from './putting.ts'
 import type { EntryRow } from './record.ts'
@@ -38,7 +38,7 @@ export class Settling {
     } catch (error) {
       // After trouble with the storage the claim is still its holder's, to try again.
       lease.settling = false
-      if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) this.#drop(lease)
+      if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) dropLease(this.#parts, lease)
       throw error
     }
   }
@@ -47,18 +47,17 @@ export class Settling {
   async #remove(lease: Lease): Promise<boolean> {
     const { cache, db, files, tables, totals } = this.#parts
     const { message, row, version } = lease
-    const written = db.entries.ifVersion([message, 0], version, () => tables.removeOnly(message, row))
     totals.flow(-row.size)
     let removed = false
     try {
-      removed = await written
+      removed = await db.entries.ifVersion([message, 0], version, () => tables.removeOnly(message, row))
     } catch (error) {
       throw await this.#parts.failure(error)
     } finally {
       if (!removed) totals.flow(row.size)
     }
     if (!removed) return false
-    this.#drop(lease)
+    dropLease(this.#parts, lease)
     cache.remove(message)
     if (row.file !== undefined) await files.remove(row.file)
     return true
@@ -75,7 +74,7 @@ export class Settling {
     }
     const { lanes, cache, files } = this.#parts
     const { message, entry } = lease
-    this.#drop(lease)
+    dropLease(this.#parts, lease)
     if (done.row === undefined) cache.remove(message)
     else if (done.row.held === undefined) lanes.isDue([done.row.lane, done.row.dueAt, message, entry])
     if (notice !== undefined && done.noticeStored)
@@ -99,15 +98,9 @@ export class Settling {
       row = { ...last, recipients, attempts, dueAt: settlement.retryAt }
       tables.replace(message, entry, current, row)
     }
-    const noticeStored = notice !== undefined && tables.insertNew(notice.message, notice.record, notice.rows, notice.size)
+    const noticeStored =
+      notice !== undefined && tables.insertNew(notice.message, notice.record, notice.rows, notice.size)
     return { row, file, noticeStored }
-  }
-
-  #drop(lease: Lease): void {
-    const { lanes, leases } = this.#parts
-    if (leases.find(lease.token) === undefined) return
-    if (!lease.ended) lanes.unleased(lease.row.lane)
-    leases.drop(lease)
   }
 }
 

@@ -19,7 +19,11 @@ export class StorageSpace {
   #failed = false
   #told = false
 
-  constructor(minFree: number, freeBytes: () => Promise<number>, onChange: (reply: Reply<TransientCode> | null) => void) {
+  constructor(
+    minFree: number,
+    freeBytes: () => Promise<number>,
+    onChange: (reply: Reply<TransientCode> | null) => void,
+  ) {
     this.#minFree = minFree
     this.#freeBytes = freeBytes
     this.#onChange = onChange

@@ -1,5 +1,5 @@
 /** An open spool with everything that works on it, put together. */
-import { hasCode, type Events, type MailEvent, type MailwrightError } from '@mailwright/core'
+import { type Events, hasCode, type MailEvent, type MailwrightError } from '@mailwright/core'
 import { BodyFiles } from './body-files.ts'
 import type { Database } from './database.ts'
 import { isStorageFull, storageFailure } from './failure.ts'
@@ -31,11 +31,18 @@ export interface StoreParts {
   readonly work: Work
   /** Runs `change` inside a write transaction of its own: all of it or nothing, on the disk when it resolves. */
   transaction<T>(change: () => T): Promise<T>
+  /** Tells those who wait for arrivals. */
+  announce(): void
   /** The error to reject with when storage fails. Also keeps in mind that it was full. */
   failure(error: unknown): Promise<MailwrightError>
 }
 
-export async function assemble(settings: LmdbStoreSettings, spool: OpenSpool, events: Events): Promise<StoreParts> {
+export async function assemble(
+  settings: LmdbStoreSettings,
+  spool: OpenSpool,
+  events: Events,
+  announce: () => void,
+): Promise<StoreParts> {
   const { db, generation } = spool
   const { directory, access, cacheBytes, minFree } = settings
   const emit = (event: MailEvent): void => {
@@ -77,8 +84,26 @@ export async function assemble(settings: LmdbStoreSettings, spool: OpenSpool, ev
       }
     })
   }
+  // Also hears of batches nobody waits for, whose failure would otherwise be an unhandled rejection.
+  if (access === 'owner') totals.follow((error) => work.background(() => failure(error)))
   const quarantine = new Quarantine(db, totals, (task) => work.background(task), emit)
   const messages = new StoredMessages(db, files, cache)
   const tables = new QueueTables(db, lanes, totals)
-  return { settings, db, cache, files, lanes, leases, messages, quarantine, space, tables, totals, work, transaction, failure }
+  return {
+    settings,
+    db,
+    cache,
+    files,
+    lanes,
+    leases,
+    messages,
+    quarantine,
+    space,
+    tables,
+    totals,
+    work,
+    transaction,
+    announce,
+    failure,
+  }
 }

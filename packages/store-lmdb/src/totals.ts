@@ -32,6 +32,11 @@ export class Totals {
     this.#flow += bytes
   }
 
+  /** Writes `flow` after a change was taken back whose batch is committed: nothing else may follow to correct it. */
+  async correct(): Promise<void> {
+    await this.#db.counters.put('flow', counterValue(this.#flow))
+  }
+
   /** A change inside a write transaction. */
   change(bytes: number): void {
     if (bytes !== 0) this.#db.counters.put('changes', counterValue(readCounter(this.#db, 'changes') + bytes))

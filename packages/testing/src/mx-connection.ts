@@ -1,8 +1,9 @@
 /** One connection of a scripted MX: reads, asks the script, answers in order, keeps the mail. */
 import { TLSSocket } from 'node:tls'
-import { type Clock, MailwrightError, sleep, type Wire } from '@mailwright/core'
+import type { Clock, Wire } from '@mailwright/core'
 import { messageReader } from './message-reader.ts'
-import { type MxAnswer, type MxCommand, type MxStage, type MxState, replyLines } from './mx-script.ts'
+import type { MxAnswer, MxCommand, MxStage, MxState } from './mx-script.ts'
+import { mxVoice } from './mx-voice.ts'
 import type { ReceivedMail } from './scripted-mx.ts'
 
 export interface MxConnectionOptions {
@@ -50,6 +51,16 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
   let greeted = false
   let envelope: Envelope | undefined
   let working = false
+  const voice = mxVoice({
+    wire: () => wire,
+    log: options.log,
+    clock: options.clock,
+    gone: gone.signal,
+    fallSilent: () => {
+      phase = 'mute'
+    },
+  })
+  const { give } = voice
 
   function listenTo(next: Wire): void {
     wire = next
@@ -261,58 +272,9 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
     })
   }
 
-  /** Gives the scripted answer, or the usual one. What the client was told, or undefined when it got no whole reply. */
-  async function give(answer: MxAnswer, usual: string | readonly string[]): Promise<string | undefined> {
-    if (answer.delayMs !== undefined) await pause(answer.delayMs)
-    if (answer.silent) {
-      phase = 'mute'
-      options.log.push('# silent')
-      return undefined
-    }
-    if (answer.drop === 'before' || answer.drop === 'reset') {
-      phase = 'mute'
-      options.log.push(`# hung up (${answer.drop})`)
-      hangUp(answer.drop)
-      return undefined
-    }
-    const lines = replyLines(answer.reply ?? usual)
-    const bytes =
-      answer.raw === undefined ? Buffer.from(lines.map((line) => `${line}\r\n`).join('')) : Buffer.from(answer.raw)
-    options.log.push(
-      ...(answer.raw === undefined ? lines.map((line) => `S: ${line}`) : [`S: <${bytes.length} raw bytes>`]),
-    )
-    if (answer.dripMs === undefined) wire.write(bytes)
-    else await drip(bytes, answer.dripMs)
-    const last = lines.at(-1)!
-    if (answer.drop === 'after' || last.startsWith('421') || last.startsWith('521')) {
-      phase = 'mute'
-      wire.end()
-    }
-    return answer.raw === undefined ? last : undefined
-  }
-
-  async function drip(bytes: Buffer, everyMs: number): Promise<void> {
-    for (const byte of bytes) {
-      wire.write(Buffer.from([byte]))
-      await pause(everyMs)
-    }
-  }
-
-  async function pause(ms: number): Promise<void> {
-    if (options.clock === undefined)
-      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'a scripted MX that takes time needs a clock')
-    await sleep(options.clock, ms, gone.signal)
-  }
-
-  function hangUp(how: 'before' | 'reset' = 'before'): void {
-    const reset = (wire as { resetAndDestroy?: () => void }).resetAndDestroy
-    if (how === 'reset' && reset !== undefined && !secure) reset.call(wire)
-    else wire.destroy()
-  }
-
   listenTo(start)
   greet().catch((error: unknown) => {
     if (!gone.signal.aborted) fail(error)
   })
-  return hangUp
+  return voice.hangUp
 }

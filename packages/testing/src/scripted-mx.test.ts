@@ -216,7 +216,6 @@ describe('a scripted MX', () => {
           await mail(client)
           await client.command('QUIT', 221)
         }
-        const patience = AbortSignal.timeout(50)
         if ('silent' in answer) {
           let done = false
           steps().then(
@@ -229,7 +228,6 @@ describe('a scripted MX', () => {
           expect(done).toBe(false)
           client.destroy()
         } else await expect(steps()).rejects.toThrow('<closed>')
-        expect(patience.aborted).toBe(false)
         expect(mx.messages).toHaveLength(at === 'quit' ? 1 : 0)
         mx.assertDone()
       }

@@ -22,6 +22,8 @@ export interface IntakeScript {
   readonly rcpt?: (command: RcptCommand) => Awaitable<Reply>
   readonly data?: () => Awaitable<DataAnswer> | undefined
   readonly write?: (chunk: Uint8Array) => Awaitable<void>
+  /** Asked after each chunk, with how many bytes have come. */
+  readonly hopeless?: (size: number) => Reply | undefined
   readonly end?: () => Awaitable<readonly Reply[]>
   readonly maxRecipients?: number
 }
@@ -44,11 +46,14 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
 
   function bodySink(recipients: number): BodySink {
     const chunks: Uint8Array[] = []
+    let size = 0
     return {
       write(chunk): Awaitable<void> {
         chunks.push(chunk)
+        size += chunk.length
         return script.write?.(chunk)
       },
+      hopeless: () => script.hopeless?.(size),
       end(): Awaitable<readonly Reply[]> {
         calls.push('end')
         messages.push(Buffer.concat(chunks).toString('latin1'))

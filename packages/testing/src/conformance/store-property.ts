@@ -36,7 +36,6 @@ const entry = fc.record({
 const message = fc.record({
   id,
   sender: fc.constantFrom(...SENDERS),
-  arrivedAt: time,
   entries: fc.array(entry, { minLength: 1, maxLength: 3 }),
 })
 
@@ -93,10 +92,10 @@ type Draft = typeof message extends fc.Arbitrary<infer T> ? T : never
 
 const PEOPLE = ['ann@example.org', 'bob@example.com', 'cleo@example.net']
 
-function messageOf({ id: name, sender, arrivedAt, entries }: Draft): NewMessage {
+function messageOf({ id: name, sender, entries }: Draft): NewMessage {
   const list = entries.map((each) => newEntry(each.lane, PEOPLE.slice(0, each.to), each.dueAt, each.held ?? undefined))
   // Ids are in order of arrival by contract: the number in the name is the time it came.
-  return { id: name, sender, options: {}, arrivedAt: Number(name.slice(1)) * 10 + (arrivedAt % 1), entries: list }
+  return { id: name, sender, options: {}, arrivedAt: Number(name.slice(1)), entries: list }
 }
 
 /** One store being compared with the model. */
