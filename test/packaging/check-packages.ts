@@ -21,8 +21,9 @@ try {
 }
 
 function packAll(): readonly string[] {
-  run('npx', [...PNPM, '--recursive', '--filter', './packages/*', 'run', 'build'], ROOT)
   for (const name of readdirSync(join(ROOT, 'packages'))) {
+    // In any order: inside the workspace a package's types come from its sources, not from what was built.
+    run('tsup', [], join(ROOT, 'packages', name))
     run('npx', [...PNPM, 'pack', '--pack-destination', folder], join(ROOT, 'packages', name))
   }
   return readdirSync(folder)

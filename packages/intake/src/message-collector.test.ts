@@ -114,7 +114,7 @@ describe('line ends', () => {
     expect(await message(into, 'Subject: hi\n\none\rtw\0o\r', '\nthree\n')).toEqual([
       'Subject: hi\r\n\r\n',
       'one\r\ntwo\r\nthree\r\n',
-      35,
+      32,
     ])
   })
 
