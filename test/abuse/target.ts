@@ -16,13 +16,15 @@ import { type MessageQueue, memoryStore, messageQueue, retryAfter } from '@mailw
 import { fixedRouter } from '@mailwright/router'
 import { type ListenerHandle, type SmtpListenerOptions, smtpListener } from '@mailwright/smtp-listener'
 import { seededRandom } from '@mailwright/testing'
-import { rawClient, type RawClient } from '../support/raw-client.ts'
+import { type RawClient, rawClient } from '../support/raw-client.ts'
 import { type Ledger, ledger } from './ledger.ts'
 
 /** The largest message the server takes. */
 export const MAX_SIZE = 1_000_000
 /** Messages from this size on are spooled. */
 export const INLINE_LIMIT = 131_072
+/** How often the queue is looked at, every 10 ms, before it is given up. */
+const MOST_TRIES = 2_000
 
 export interface TargetOptions {
   readonly environment?: Partial<Environment>
@@ -42,7 +44,7 @@ export interface Target {
   /** `failure` events: what the server thinks went wrong with itself. */
   readonly failures: readonly MailEvent[]
   connect(): Promise<RawClient>
-  /** Resolves when no message is left in the queue. */
+  /** Resolves when no message is left in the queue; rejects with what is left after 20 s. */
   queueEmpty(): Promise<void>
   stop(): Promise<void>
 }
@@ -95,7 +97,11 @@ export async function startTarget(options: TargetOptions = {}): Promise<Target> 
     failures,
     connect: async () => rawClient(await mta.environment.net.connect(listener.address, { signal: never })),
     async queueEmpty(): Promise<void> {
-      while ((await queue.stats()).messages > 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      for (let tries = 0; (await queue.stats()).messages > 0; tries++) {
+        if (tries === MOST_TRIES)
+          throw new Error(`left in the queue: ${JSON.stringify(await queue.entries({ limit: 5 }))}`)
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
     },
     stop: () => mta.stop(),
   }

@@ -86,7 +86,8 @@ export class Ledger {
     const charge = this.#charges.get(keyOf(from, recipient))
     if (charge === undefined) this.problems.push(`${keyOf(from, recipient)}: a copy at ${copy.place} out of nowhere`)
     else if (charge.state === 'held' || copy.excuse() !== undefined) charge.open.push({ copy, crashed: false })
-    else this.problems.push(`${keyOf(from, recipient)}: a copy at ${copy.place} although it was ${charge.state} already`)
+    else
+      this.problems.push(`${keyOf(from, recipient)}: a copy at ${copy.place} although it was ${charge.state} already`)
   }
 
   /** The keeper tried, and goes on trying. */

@@ -103,9 +103,12 @@ export function beginLife(surroundings: Surroundings, random: Random): Life {
     connect: (target: ConnectTarget, call: Call): Promise<Wire> =>
       alive ? seen(net.connect({ ...target, localAddress: host }, call), (wire) => wire.destroy()) : never(),
     async listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> {
+      if (!alive) return never()
       const listening = await net.listen(target, accept)
       listenings.add(listening)
-      return listening
+      if (alive) return listening
+      void listening.close()
+      return never()
     },
     secure: (wire: Wire, tls: ClientTls, call: Call): Promise<SecureWire> => seen(net.secure(wire, tls, call)),
   }

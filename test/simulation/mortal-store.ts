@@ -36,8 +36,10 @@ export interface MortalStoreOptions {
   readonly crash: Crash | undefined
   /** Asked at each operation: whether it fails, with nothing done. */
   readonly fails: (operation: string) => 'yes' | 'no'
+  /** How long it takes, before and again after the effect. */
+  readonly lag: (operation: string) => Promise<void> | undefined
   /** Ends the life. */
-  readonly die: (why: string) => void
+  readonly die: (why: string, crash: Crash) => void
 }
 
 export interface MortalStore extends QueueStore {
@@ -54,21 +56,22 @@ export function mortalStore(options: MortalStoreOptions): MortalStore {
   async function run<T>(operation: string, work: () => Promise<T>, effect?: (result: T) => void): Promise<T> {
     if (!life.alive) return never()
     const fatal =
-      crash !== undefined &&
-      (crash.operation === 'any' || crash.operation === operation) &&
-      ++count === crash.nth
+      crash !== undefined && (crash.operation === 'any' || crash.operation === operation) && ++count === crash.nth
     if (fatal && crash.when === 'before') {
-      options.die(`before ${operation}`)
+      options.die(`before ${operation}`, crash)
       return never()
     }
     if (!fatal && options.fails(operation) === 'yes')
       throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the disk failed at ${operation}`)
+    await options.lag(operation)
+    if (!life.alive) return never()
     const working = work()
     underway.add(working)
     try {
       const result = await working
       effect?.(result)
-      if (fatal) options.die(`after ${operation}`)
+      await options.lag(operation)
+      if (fatal && life.alive) options.die(`after ${operation}`, crash)
       return life.alive ? result : never()
     } catch (error) {
       if (life.alive) throw error
@@ -87,12 +90,7 @@ export function mortalStore(options: MortalStoreOptions): MortalStore {
       inner.onArrival(() => {
         if (life.alive) listener()
       }),
-    put: (
-      message: NewMessage,
-      source: MessageSource,
-      claim: PutClaim | undefined,
-      call,
-    ): Promise<readonly Claim[]> =>
+    put: (message: NewMessage, source: MessageSource, claim: PutClaim | undefined, call): Promise<readonly Claim[]> =>
       run(
         'put',
         () => inner.put(message, source, claim, call),

@@ -1,6 +1,6 @@
 /** What a seed stands for: who writes to whom and when, how bad the weather is, and when servers fail. Plain data. */
 import { type Random, randomInt } from '@mailwright/core'
-import { retryAfter, retryByAge, type RetrySchedule } from '@mailwright/queue'
+import { type RetrySchedule, retryAfter, retryByAge } from '@mailwright/queue'
 import type { SeededRandom } from '@mailwright/testing'
 import { between, chance, pick, pickSome } from './dice.ts'
 
@@ -63,6 +63,10 @@ export interface ServerPlan {
   readonly restarts: readonly number[]
   /** How often an operation of the store fails during the trouble. */
   readonly storeFailures: number
+  /** How often an operation of the store takes long during the trouble. */
+  readonly storeLag: number
+  /** How often a policy of the server refuses or fails during the trouble. */
+  readonly moodiness: number
 }
 
 export interface Scenario {
@@ -76,6 +80,8 @@ export interface Scenario {
   /** How often `grey` and `full` are put off. */
   readonly patience: number
   readonly dnsBackAt: number
+  /** How often a name server gives no answer during the trouble. */
+  readonly dnsFailures: number
   readonly wakesAt: number
   /** How the exchanger of gone.example is gone. */
   readonly gone: 'refusing' | 'silent'
@@ -94,6 +100,7 @@ export function drawScenario(seed: SeededRandom): Scenario {
     storminess: pick(random, [0, 0.1, 0.25, 0.5]),
     moodiness: pick(random, [0.05, 0.15, 0.3]),
     patience: between(random, 1, 4),
+    dnsFailures: pick(random, [0, 0.1, 0.4]),
     dnsBackAt: between(random, 1, 20) * HOUR,
     wakesAt: between(random, 1, 30) * HOUR,
     gone: pick(random, ['refusing', 'silent']),
@@ -131,6 +138,8 @@ function drawServer(random: Random): ServerPlan {
     crashes: Array.from({ length: crashes }, () => drawCrash(random)),
     restarts: chance(random, 0.3) === 'yes' ? [randomInt(random, DAY)] : [],
     storeFailures: pick(random, [0, 0, 0.02, 0.1]),
+    storeLag: pick(random, [0, 0, 0.05, 0.3]),
+    moodiness: pick(random, [0, 0.02, 0.1]),
   }
 }
 

@@ -15,6 +15,8 @@ const { values } = parseArgs({ options: { home: { type: 'string', default: '.dem
 const home = resolve(values.home)
 mkdirSync(join(home, 'mail'), { recursive: true })
 const shutdown = shutdownSignal()
+const firstMessage = Promise.withResolvers<void>()
+shutdown.addEventListener('abort', () => firstMessage.resolve(), { once: true })
 
 const exchanger = demoExchanger(home, await preferPort(2525))
 const newMail = join(home, 'mail/ann/new')
@@ -23,6 +25,7 @@ exchanger.mta.events.subscribe((event) => {
   if (event.type !== 'recipient.settled' || event.outcome.status !== 'ok' || event.lane.transport !== 'local') return
   const newest = readdirSync(newMail).sort().at(-1)
   if (newest !== undefined) console.log(`${'file'.padEnd(17)} ${join(newMail, newest)}`)
+  firstMessage.resolve()
 })
 await exchanger.mta.start()
 const relay = demoRelay(home, await preferPort(2526), exchanger.listener.address.port)
@@ -39,6 +42,7 @@ Mailwright demo
 Sending itself a first message:
 `)
 await sendFirstMessage(port)
+await firstMessage.promise
 
 console.log(`
 Try:

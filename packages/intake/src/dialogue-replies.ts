@@ -11,12 +11,12 @@ export const NOBODY_ACCEPTS: Refusal = reply(550, '5.7.1', 'Relay access denied'
 export const SENDER_OK: Reply<250> = reply(250, '2.1.0', 'Ok')
 export const RECIPIENT_OK: Reply<250> = reply(250, '2.1.5', 'Ok')
 
-/** The same words under a code that ends the connection: 421 for now, 521 for good (RFC 7504). */
+/** A refusal in the same words under a code that ends the connection: 421 for now, 521 for good (RFC 7504). */
 export function closing(answer: Reply): Reply {
   if (closesConnection(answer)) return answer
   return answer.code >= 500
     ? reply(521, answer.enhanced as '5.7.1', answer.text)
-    : reply(421, (answer.code >= 400 ? answer.enhanced : '4.3.2') as '4.3.2', answer.text)
+    : reply(421, answer.enhanced as '4.3.2', answer.text)
 }
 
 /** The refusal as a greeting, after which the engine closes: 421 for now, 554 for good (RFC 5321 §3.1). */

@@ -259,7 +259,7 @@ describe('closing verdicts are never delayed, and end the connection', () => {
       const steps = [client.greet, client.helo, client.mail, client.rcpt, client.data]
       let last: string | readonly string[] = ''
       for (const step of steps.slice(0, STAGES.indexOf(stage) + 1)) last = await step()
-      expect([last].flat()).toEqual([stage === 'connect' && refusal === NO ? '554 5.7.1 no' : answer])
+      expect([last].flat()).toEqual([answer])
       expect(client.events.of('dialogue.refused')).toMatchObject([{ stage, policy: `at-${stage}`, reason: 'why' }])
     }
   })
@@ -345,7 +345,13 @@ describe('recipients', () => {
   test('named twice are one, and nobody is asked again', async () => {
     let asked = 0
     const transport = willing()
-    const client = conversation({ transport, policies: [policy('counts', { rcpt: () => (asked++, accept()) })] })
+    const counts = policy('counts', {
+      rcpt: () => {
+        asked++
+        return accept()
+      },
+    })
+    const client = conversation({ transport, policies: [counts] })
     await client.upToData('ann@example.org', 'Ann@example.org', 'bob@example.org')
     await client.data(MESSAGE)
     expect(asked).toBe(2)

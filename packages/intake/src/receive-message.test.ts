@@ -318,7 +318,7 @@ describe('what the transport answers', () => {
     })
     const client = conversation({ protocol: 'lmtp', transport })
     await client.upToData('a@x.org', 'b@x.org', 'c@x.org', 'd@x.org')
-    const queued = `250 2.0.0 Ok: queued as ${'x'}`
+    const queued = '250 2.0.0 Ok: queued as x'
     const replies = await client.data(MESSAGE)
     expect(replies.map((each) => each.replace(transport.jobs[0]!.id, 'x'))).toEqual([
       queued,
@@ -419,31 +419,32 @@ describe('a transport that does not answer', () => {
   })
 
   test('keeps a message it took although the client has gone', async () => {
-    const transport = willing()
+    const gate = Promise.withResolvers<void>()
+    const transport = transportOf(async (job) => {
+      await gate.promise
+      return everybody(job, delivered('queued'))
+    })
     const client = conversation({ transport })
-    transport.pause()
-    const take: Transport = {
-      name: 'stubborn',
-      deliver: (job) => transport.deliver(job, { signal: new AbortController().signal }),
-    }
-    const stubborn = conversation({ transport: take })
-    await stubborn.upToData()
-    const replies = stubborn.data(MESSAGE)
+    await client.upToData()
+    const replies = client.data(MESSAGE)
     await client.clock.settle()
-    stubborn.dialogue.close()
-    transport.release()
+    client.dialogue.close()
+    gate.resolve()
     expect(await replies).toMatchObject([expect.stringMatching(/^250/)])
-    expect(stubborn.events.of('message.accepted')).toHaveLength(1)
+    expect(client.events.of('message.accepted')).toHaveLength(1)
   })
 })
 
 test('a client that has gone while a policy was looking is not taken up on its message', async () => {
-  const transport = transportOf(async (job) => everybody(job, delivered()))
-  const gate = Promise.withResolvers<undefined>()
   let delivering = 0
+  const transport = transportOf(async (job) => {
+    delivering++
+    return everybody(job, delivered())
+  })
+  const gate = Promise.withResolvers<undefined>()
   const client = conversation({
     ...SMALL_MEMORY,
-    transport: { ...transport, deliver: async (job) => (delivering++, everybody(job, delivered())) },
+    transport,
     policies: [acceptAll, policy('slow', { message: () => gate.promise })],
   })
   await client.upToData()

@@ -1,6 +1,6 @@
 import type { Call, MessageSource } from '@mailwright/core'
+import { storeConformance } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
-import { storeConformance } from '../../testing/src/conformance/store.ts'
 import { memoryStore } from './memory-store.ts'
 
 storeConformance({

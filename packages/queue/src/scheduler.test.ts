@@ -328,6 +328,16 @@ describe('a destination that cannot be reached', () => {
     expect(one.busy).toBe(2)
   })
 
+  it('has a survey tell when its later mail is due, also when it is back before its time', () => {
+    const one = scheduler()
+    offered(one, A)
+    kill(one, A)
+    one.step({ type: 'woken', now: 1 })
+    one.step({ type: 'surveyed', lanes: [], nextDue: undefined, now: 1 })
+    expect(finished(one, A)).toEqual([`alive ${A}`, `claim 1 of ${A}`])
+    expect(claimed(one, A, 1, 0)).toEqual(['survey without exception'])
+  })
+
   it('gets another chance when an operator flushes it, and only that lane when one is named', () => {
     const one = scheduler()
     kill(one, A)

@@ -157,8 +157,8 @@ export class BodyFile {
     this.size += chunk.length
     if (this.#waitingBytes < CHUNK) return
     if (this.#writing === undefined) {
+      // Nobody waits for the first write; whoever has more while it is under way does.
       this.#writing = this.#flush()
-      // Up to one chunk may gather while another is written.
       return
     }
     return this.#writing.then(() => this.#reject())

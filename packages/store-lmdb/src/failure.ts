@@ -4,8 +4,11 @@ import { MailwrightError, type Reply, reply, type TransientCode } from '@mailwri
 /** What a client is told while storage is short (RFC 3463 X.3.1). */
 export const STORAGE_FULL: Reply<TransientCode> = reply(452, '4.3.1', 'Insufficient system storage')
 
-/** ENOSPC and EDQUOT as numbers, and LMDB's MDB_MAP_FULL, MDB_DBS_FULL is none of them: that is our bug. */
-const FULL_CODES: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 28, 122, 27, -30792])
+/**
+ * ENOSPC, EDQUOT and EFBIG by name from the file system and by number from LMDB, and MDB_MAP_FULL. LMDB's EIO is among
+ * them because it is what LMDB makes of a write that was cut short, which is how a disk usually turns out to be full.
+ */
+const FULL_CODES: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 28, 122, 27, 5, -30792])
 
 /**
  * The error to reject with. LMDB tells why a commit failed in a promise of its own, which is awaited here, also so that

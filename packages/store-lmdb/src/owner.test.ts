@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { lmdbStore } from './lmdb-store.ts'
+import { hasOwner, takeOwnerLock } from './owner-lock.ts'
 import { isRunning, processMark } from './process-mark.ts'
 import {
   CALL,
@@ -53,6 +54,16 @@ describe('a spool', () => {
     const asked = await Promise.allSettled(Array.from({ length: 4 }, () => spoolProcess(directory, 'owner')))
     expect(asked.filter((each) => each.status === 'fulfilled')).toHaveLength(1)
     for (const each of asked) if (each.status === 'rejected') expect(each.reason).toMatchObject(BUSY)
+  })
+
+  it('is not given to a second who found it free and comes a moment late', async () => {
+    const directory = await spoolDirectory()
+    const lock = await takeOwnerLock(directory, (work) => work())
+    await expect(takeOwnerLock(directory, (work) => work())).rejects.toMatchObject(BUSY)
+    expect(await hasOwner(directory)).toBe(true)
+    await lock.release()
+    expect(await hasOwner(directory)).toBe(false)
+    await (await takeOwnerLock(directory, (work) => work())).release()
   })
 
   it('may lie at the end of a long path', async () => {

@@ -1,7 +1,7 @@
 /** An open spool with everything that works on it, put together. */
 import { type Events, hasCode, type MailEvent, type MailwrightError } from '@mailwright/core'
 import { BodyFiles } from './body-files.ts'
-import type { Database } from './database.ts'
+import { type Database, guardCommits } from './database.ts'
 import { isStorageFull, storageFailure } from './failure.ts'
 import { LaneBook } from './lane-book.ts'
 import { Leases } from './leases.ts'
@@ -84,8 +84,9 @@ export async function assemble(
       }
     })
   }
-  // Also hears of batches nobody waits for, whose failure would otherwise be an unhandled rejection.
-  if (access === 'owner') totals.follow((error) => work.background(() => failure(error)))
+  const commitFailed = (error: unknown): void => work.background(() => failure(error))
+  guardCommits(db, commitFailed)
+  if (access === 'owner') totals.follow(commitFailed)
   const quarantine = new Quarantine(db, totals, (task) => work.background(task), emit)
   const messages = new StoredMessages(db, files, cache)
   const tables = new QueueTables(db, lanes, totals)

@@ -17,10 +17,7 @@ export class Totals {
     this.#flow = readCounter(db, 'flow')
   }
 
-  /**
-   * Writes `flow` with every batch. The promise of that write is the batch's own: `failed` hears of every batch that
-   * could not be committed, also of those nobody else waits for.
-   */
+  /** Writes `flow` with every batch from now on. */
   follow(failed: (error: unknown) => void): void {
     this.#db.root.on('beforecommit', () => {
       Promise.resolve(this.#db.counters.put('flow', counterValue(this.#flow))).catch(failed)

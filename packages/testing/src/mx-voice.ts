@@ -53,9 +53,10 @@ export function mxVoice(options: MxVoiceOptions): MxVoice {
   async function speak(bytes: Buffer, dripMs: number | undefined): Promise<void> {
     if (dripMs === undefined) options.wire().write(bytes)
     else {
-      for (const byte of bytes) {
+      // Nothing is waited for after the last byte: the client may talk as soon as it has the whole reply.
+      for (const [index, byte] of bytes.entries()) {
+        if (index > 0) await pause(dripMs)
         options.wire().write(Buffer.from([byte]))
-        await pause(dripMs)
       }
     }
   }

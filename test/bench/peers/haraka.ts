@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Peer } from '../peer.ts'
@@ -29,7 +29,8 @@ export const haraka: Peer = {
     const folder = mkdtempSync(join(tmpdir(), 'bench-haraka-'))
     const port = await freePort()
     const config = join(folder, 'config')
-    mkdirSync(config)
+    // Its own defaults first: without them it does not even greet.
+    cpSync(join(HOME, 'node_modules/Haraka/config'), config, { recursive: true })
     const files = {
       'smtp.ini': `listen=127.0.0.1:${port}\nnodes=0\n`,
       plugins: 'relay\n',

@@ -1,5 +1,6 @@
 /** Asks policies as a dialogue would. */
 import {
+  type Call,
   type Decision,
   type Environment,
   type Policy,
@@ -10,7 +11,7 @@ import {
 } from '@mailwright/core'
 import { mailbox, recipients, testEnvironment } from '@mailwright/testing'
 
-export const call = { signal: new AbortController().signal }
+export const call: Call = { signal: new AbortController().signal }
 
 /** A session whose facts a test may change, as a dialogue does. */
 export type ChangingSession = { -readonly [Field in keyof Session]: Session[Field] }

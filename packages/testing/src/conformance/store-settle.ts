@@ -113,6 +113,22 @@ export const SETTLE_CASES: readonly StoreCase[] = [
     },
   },
   {
+    title: 'a settlement and a claim after the lease’s end, at once, have one winner',
+    async run({ store }) {
+      for (let round = 0; round < 10; round++) {
+        await put(store, draft(`a${round}`))
+        const claim = await claimOne(store)
+        const settling = settleAll(store, claim, round % 2 === 0 ? RELAYED : REFUSED).then(
+          () => 'settled',
+          () => 'lost',
+        )
+        const again = await claimDue(store, FIRST_LANE, claim.leaseUntil)
+        expect(await settling).toBe(again.length === 0 ? 'settled' : 'lost')
+        await store.remove({})
+      }
+    },
+  },
+  {
     title: 'a notice is put in the same change as the settlement that caused it',
     async run({ store }) {
       await put(store, draft('a1'))
