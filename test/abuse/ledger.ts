@@ -17,6 +17,8 @@ export interface Letter {
 export interface Ledger {
   /** A mailbox of the server's: where everything ends up. Now and then it asks for another try. */
   readonly mailbox: Transport
+  /** Of 100 deliveries, how many are asked to come again. */
+  deferrals: number
   readonly promised: number
   readonly arrived: number
   /** Deliveries to recipients of messages. */
@@ -29,10 +31,9 @@ export interface Ledger {
   missing(): readonly number[]
 }
 
-/** `deferrals` is how many deliveries of 100 are refused at first. */
+/** Opens the books. */
 export function ledger(random: Random, deferrals = 0): Ledger {
   const states = new Uint8Array(1_000_000)
-  const chance = random
   let letters = 0
   let promised = 0
   let arrived = 0
@@ -47,11 +48,12 @@ export function ledger(random: Random, deferrals = 0): Ledger {
     return Buffer.concat(chunks)
   }
 
-  return {
+  const books: Ledger = {
+    deferrals,
     mailbox: {
       name: 'mailbox',
       async deliver(job, call) {
-        if (chance.float() * 100 < deferrals)
+        if (random.float() * 100 < books.deferrals)
           return sameOutcome(job.envelope, {
             status: 'deferred',
             scope: 'message',
@@ -98,4 +100,5 @@ export function ledger(random: Random, deferrals = 0): Ledger {
       return missing
     },
   }
+  return books
 }

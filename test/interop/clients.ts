@@ -1,4 +1,6 @@
 /** Clients that nobody here wrote, each sending mail from files as its users would. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runProgram } from './programs.ts'
@@ -90,6 +92,41 @@ export async function sendBySwaks(mails: readonly Mail[], { port, folder }: Send
     const to = ['--server', `127.0.0.1:${port}`, '--from', mail.from, '--to', mail.to]
     await runProgram('swaks', [...to, '--pipeline', '--silent', '2', '--data', `@${file}`])
   })
+}
+
+/** The openssl command: STARTTLS with verification; each command goes out when the last has been answered. */
+export async function sendByOpenssl(mail: Mail, port: number, certificate: string): Promise<void> {
+  const target = ['-starttls', 'smtp', '-connect', `127.0.0.1:${port}`, '-verify_hostname', 'localhost']
+  const trust = ['-CAfile', certificate, '-verify_return_error']
+  const child = spawn('openssl', ['s_client', '-quiet', ...target, ...trust], { timeout: 30_000 })
+  const body = mail.bytes.toString('latin1').replace(/^\./gm, '..')
+  const steps = ['MAIL', 'RCPT', 'DATA', 'message', 'QUIT'] as const
+  const lines = {
+    MAIL: `MAIL FROM:<${mail.from}> BODY=8BITMIME\r\n`,
+    RCPT: `RCPT TO:<${mail.to}>\r\n`,
+    DATA: 'DATA\r\n',
+    message: `${body}.\r\n`,
+    QUIT: 'QUIT\r\n',
+  }
+  const answers: string[] = []
+  child.stdout.setEncoding('latin1').on('data', (text: string) => {
+    for (const line of text.split('\r\n')) {
+      if (!/^\d{3} /.test(line)) continue
+      const step = steps[answers.length]
+      answers.push(line.slice(0, 3))
+      if (step !== undefined) child.stdin.write(lines[step], 'latin1')
+    }
+  })
+  let complaints = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaints += text
+  })
+  child.stdin.on('error', () => undefined)
+  // It sends this when TLS is up.
+  child.stdin.write('EHLO openssl.example.org\r\n')
+  await once(child, 'close')
+  const told = answers.join(' ')
+  if (told !== '250 250 250 354 250 221') throw new Error(`openssl was told ${told}:\n${complaints}`)
 }
 
 async function each(mails: readonly Mail[], send: (mail: Mail, index: number) => Promise<void>): Promise<void> {

@@ -121,8 +121,8 @@ function isAscii(bytes: Buffer): boolean {
 /** What swaks sends as it is: other data it takes for a file's name, fills in, or mends. */
 function isFitForSwaks({ bytes }: CorpusMessage): boolean {
   const text = bytes.toString('latin1')
-  if (text.length > 140_000 || text.startsWith('From ') || text.includes('%')) return false
-  return text.trim().includes('\n')
+  if (text.length > 140_000 || /^From |%|\r\n\.(?:\r\n)*$/.test(text)) return false
+  return text.trim().includes('\r\n\r\n')
 }
 
 /** Where two differ, told readably; undefined when they do not. Comparing megabytes with `toEqual` takes minutes. */

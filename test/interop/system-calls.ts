@@ -1,7 +1,7 @@
 /**
  * What a process did to its files, by strace: which bytes and names were on the disk when it said something to a client.
  *
- * A file is unsynced from a write until an fsync, fdatasync or msync of it has returned that began after the write; a
+ * A file is unsynced from a write until an fsync or fdatasync of it has returned that began after the write; a
  * write through O_DSYNC needs none. A name is unsynced from its making until its directory is synced, or until it is gone.
  */
 import { readFileSync } from 'node:fs'
@@ -20,7 +20,7 @@ export type Step =
 /** How strace has to be called. The process stays our child: signals reach it and not strace. */
 export function straceTo(file: string): readonly string[] {
   const calls =
-    'fsync,fdatasync,msync,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,openat,close,link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat'
+    'fsync,fdatasync,write,writev,pwrite64,pwritev,pwritev2,sendto,sendmsg,openat,close,link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat'
   return ['strace', '-D', '-f', '-y', '-s', '6000', '-e', 'signal=none', '-e', `trace=${calls}`, '-o', file]
 }
 
@@ -77,8 +77,14 @@ function end(call: string, thread: string, synchronous: Set<string>): Step[] {
   ]
 }
 
-/** Everything below `folder` that a power failure after these steps could take away: files, and names. */
-export function unsynced(steps: readonly Step[], folder: string): readonly string[] {
+/** What a power failure could take away: what was written to files, and names of files and directories. */
+export interface Unsynced {
+  readonly files: readonly string[]
+  readonly names: readonly string[]
+}
+
+/** Everything in `folder` that is not on the disk after these steps. */
+export function unsynced(steps: readonly Step[], folder: string): Unsynced {
   const files = new Map<string, number>()
   const names = new Map<string, number>()
   const syncs = new Map<string, number>()
@@ -93,5 +99,5 @@ export function unsynced(steps: readonly Step[], folder: string): readonly strin
       for (const [path, made] of names) if (dirname(path) === step.path && made < began) names.delete(path)
     }
   }
-  return [...files.keys(), ...names.keys()]
+  return { files: [...files.keys()], names: [...names.keys()] }
 }

@@ -16,13 +16,14 @@ function help(): string {
 
 async function main([name, ...args]: readonly string[]): Promise<void> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
+    if (name !== undefined) return console.log(help())
     console.error(help())
-    if (name === undefined) process.exitCode = 2
+    process.exitCode = 2
     return
   }
   const command = COMMANDS[name === '--version' ? 'version' : name]
   if (command === undefined) throw new UsageError(`there is no command ${JSON.stringify(name)}; see mailwright help`)
-  if (args.includes('--help')) return console.error(`usage: mailwright ${command.usage}\n${command.summary}`)
+  if (args.includes('--help')) return console.log(`usage: mailwright ${command.usage}\n${command.summary}`)
   await command.run(args)
 }
 

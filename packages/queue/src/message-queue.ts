@@ -27,9 +27,10 @@ import {
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
+import { dependable } from './dependable-retry.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
-import { dependable, type RetrySchedule, retryByAge } from './retry.ts'
+import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
 
 export interface MessageQueueOptions {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { dependable, type RetrySchedule, retryAfter, retryByAge } from './retry.ts'
+import { type RetrySchedule, retryAfter, retryByAge } from './retry.ts'
 
 const MINUTE = 60_000
 
@@ -37,36 +37,5 @@ describe('waiting by a list', () => {
   it('refuses what is no duration', () => {
     expect(() => retryAfter('soon' as '5m')).toThrow('not a duration')
     expect(() => retryByAge(-1)).toThrow('not a duration')
-  })
-})
-
-describe('a schedule that does not answer', () => {
-  const deferral = { now: 0, arrivedAt: 0, attempt: 1 }
-
-  it.each([Number.NaN, Number.POSITIVE_INFINITY, -1])('is replaced by five minutes when it says %d', (wait) => {
-    const errors: unknown[] = []
-    expect(
-      dependable(
-        () => wait,
-        (error) => errors.push(error),
-      )(deferral),
-    ).toBe(5 * MINUTE)
-    expect(errors).toMatchObject([{ code: 'ERR_MAILWRIGHT_CONFIG' }])
-  })
-
-  it('is replaced by five minutes when it throws', () => {
-    const errors: unknown[] = []
-    const schedule = dependable(
-      () => {
-        throw new Error('no table')
-      },
-      (error) => errors.push(error),
-    )
-    expect(schedule(deferral)).toBe(5 * MINUTE)
-    expect(errors).toMatchObject([{ message: 'no table' }])
-  })
-
-  it('is not touched when it does', () => {
-    expect(dependable(retryAfter('7m'), () => expect.unreachable())(deferral)).toBe(7 * MINUTE)
   })
 })

@@ -1,5 +1,5 @@
 /** How long deferred mail waits for its next attempt. */
-import { type Duration, MailwrightError, milliseconds } from '@mailwright/core'
+import { type Duration, milliseconds } from '@mailwright/core'
 
 /** When a deferred recipient is tried again: ms after `now`. */
 export type RetrySchedule = (deferral: {
@@ -30,21 +30,4 @@ export function retryByAge(min: Duration = '300s', max: Duration = '4000s'): Ret
 export function retryAfter(first: Duration, ...more: readonly Duration[]): RetrySchedule {
   const waits = [first, ...more].map(milliseconds)
   return ({ attempt }) => waits[Math.min(attempt, waits.length) - 1]!
-}
-
-/** Where a schedule gives no answer: as Postfix's shortest wait. */
-const FALLBACK_MS = 300_000
-
-/** The same schedule, but one that throws, or answers with no time to wait, does not stop the mail. */
-export function dependable(schedule: RetrySchedule, report: (error: unknown) => void): RetrySchedule {
-  return (deferral) => {
-    try {
-      const wait = schedule(deferral)
-      if (wait >= 0 && Number.isFinite(wait)) return wait
-      report(new MailwrightError('ERR_MAILWRIGHT_CONFIG', `the retry schedule answered ${String(wait)}`))
-    } catch (error) {
-      report(error)
-    }
-    return FALLBACK_MS
-  }
 }

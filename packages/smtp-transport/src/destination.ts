@@ -202,9 +202,13 @@ export class Destination implements ConnectionOwner, ErrandHolder {
     for (const errand of this.#waiting.splice(0)) errand.settle(outcome)
   }
 
-  /** Looks again when the first errand has waited too long. */
+  /** Looks again when time alone may change what to do; whatever else may, dispatches by itself. */
   #bePatient(): void {
-    this.#patience ??= this.#environment.clock.after(PATIENCE_MS, () => {
+    const { clock } = this.#environment
+    const now = clock.now()
+    const at = this.#pausedUntil > now ? this.#pausedUntil : this.#waiting[0]!.since + PATIENCE_MS
+    if (at <= now) return
+    this.#patience ??= clock.after(at - now, () => {
       this.#patience = undefined
       this.#dispatch()
     })

@@ -6,7 +6,7 @@ import { CALL, spoolDirectory } from './testing-support/spool-directory.ts'
 
 async function files(): Promise<{ readonly files: BodyFiles; readonly directory: string }> {
   const directory = await spoolDirectory()
-  const subject = new BodyFiles(directory, 'test')
+  const subject = new BodyFiles(directory, 'test', 7)
   await subject.prepare()
   return { files: subject, directory }
 }
@@ -35,7 +35,7 @@ describe('a spool for a large body', () => {
   })
 
   it('that cannot be written tells the writer, and aborts in peace', async () => {
-    const subject = new BodyFiles(join(await spoolDirectory(), 'missing'), 'test')
+    const subject = new BodyFiles(join(await spoolDirectory(), 'missing'), 'test', 7)
     const spool = subject.spool()
     await spool.write(Buffer.alloc(10))
     await expect(spool.finish()).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
@@ -68,7 +68,7 @@ describe('a spool for a large body', () => {
     await file.discard()
     await read()
     expect([...sizes]).toEqual([600_000])
-    expect(name).toMatch(/^[0-9a-f]{2}\/a1~test~1$/)
+    expect(name).toMatch(/^[0-9a-f]{2}\/a1~test~7-1$/)
     expect(await readdir(join(directory, 'bodies'))).toEqual([name.slice(0, 2)])
   })
 })

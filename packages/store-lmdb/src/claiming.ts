@@ -97,7 +97,9 @@ export class Claiming {
 /** Ends a lease for good, if it has not ended so. */
 export function dropLease({ lanes, leases }: StoreParts, lease: Lease): void {
   if (leases.find(lease.token) !== lease) return
-  if (!lease.ended) lanes.unleased(lease.row.lane)
+  // An entry whose lease ended is counted among those that are due.
+  if (lease.ended) lanes.forgetLane(lease.row.lane)
+  else lanes.unleased(lease.row.lane)
   leases.drop(lease)
 }
 

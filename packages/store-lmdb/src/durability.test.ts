@@ -93,10 +93,9 @@ it('put and settle resolve after the disk has it: seen from the system calls', {
 
   const small = during(calls, 'small')
   expectSyncedCommit(small)
-  expect(
-    small.within.filter((call) => call.name === 'openat').map((call) => call.args),
-    'a small message has no file',
-  ).toEqual([])
+  // Other threads of the runtime may read what they like; the spool is not touched but for the commit.
+  const files = small.within.filter(({ name, args }) => /^(openat|link)/.test(name) && args.includes(directory))
+  expect(files, 'a small message has no file').toEqual([])
 
   const large = during(calls, 'large')
   const commit = expectSyncedCommit(large)

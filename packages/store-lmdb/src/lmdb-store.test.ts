@@ -119,7 +119,7 @@ describe('a spool that a crash left', () => {
     const [kept] = await bodyFiles(directory)
     await writeFile(join(directory, 'bodies', 'tmp-~999999.1~1'), 'half a body')
     await writeFile(kept!.replace('kept~', 'gone~'), 'a body whose message was never committed')
-    await writeFile(kept!.replace(/~(\d+)$/, '~9999'), 'a second body of a message put twice')
+    await writeFile(kept!.replace(/~[\d-]+$/, '~9-9999'), 'a second body of a message put twice')
     const again = await opened({ directory })
     expect(again.events.log).toContainEqual({ type: 'store.recovered', messages: 1, strays: 3, corrupt: 0 })
     expect(await bodyFiles(directory)).toEqual([kept])

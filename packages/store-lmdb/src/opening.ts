@@ -7,6 +7,7 @@ import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { MailwrightError } from '@mailwright/core'
+import { syncDirectory } from './body-file.ts'
 import type { BodyFiles } from './body-files.ts'
 import { counterValue, type Database, openDatabase, readCounter, rowCount } from './database.ts'
 import { storageFailure } from './failure.ts'
@@ -40,6 +41,8 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
     db = openDatabase(directory, mapSize)
+    // What is synced in a file that no synced directory names would be lost with the power.
+    for (const path of [join(directory, 'queue'), directory, join(directory, '..')]) await syncDirectory(path)
     const { root } = db
     if (access === 'owner')
       lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Server>)

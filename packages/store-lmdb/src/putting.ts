@@ -10,7 +10,7 @@ import {
   type NewMessage,
   type PutClaim,
 } from '@mailwright/core'
-import type { BodyFile } from './body-files.ts'
+import type { BodyFile } from './body-file.ts'
 import { dropLease } from './claiming.ts'
 import type { Lease } from './leases.ts'
 import { assertStorable } from './options.ts'

@@ -67,7 +67,7 @@ export async function assemble(
     }
   }
   const cache = new RecordCache(cacheBytes)
-  const files = new BodyFiles(directory, await processMark())
+  const files = new BodyFiles(directory, await processMark(), generation)
   const leases = new Leases(generation)
   const totals = new Totals(db)
   const isLeased = (message: string, entry: number): boolean => leases.has(message, entry)

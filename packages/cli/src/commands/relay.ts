@@ -1,7 +1,8 @@
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
+import { hasCode } from '@mailwright/core'
 import { lmdbStore } from '@mailwright/store-lmdb'
-import { relayServer } from 'mailwright'
+import { type RelayServer, type RelayServerOptions, relayServer } from 'mailwright'
 import { type Command, hostAndPort, UsageError } from '../command.ts'
 import { logLevel } from '../log-level.ts'
 import { serve } from '../serve.ts'
@@ -26,19 +27,31 @@ export const relay: Command = {
     const { listen, 'next-hop': nextHop, spool } = values
     if (listen === undefined || nextHop === undefined || spool === undefined)
       throw new UsageError(`usage: mailwright ${relay.usage}`)
-    const { mta } = relayServer({
+    const level = logLevel(values['log-level'])
+    const { mta } = assemble({
       hostname: values.hostname,
       listen: hostAndPort(listen, '--listen'),
       nextHop: nextHop === 'mx' ? 'mx' : bracketed(nextHop),
       store: lmdbStore({ directory: spool }),
       ...(values.allow === undefined ? {} : { allow: values.allow }),
     })
-    await serve(mta, logLevel(values['log-level']))
+    await serve(mta, level)
   },
+}
+
+/** What the blocks cannot work with came from the command line. */
+function assemble(options: RelayServerOptions): RelayServer {
+  try {
+    return relayServer(options)
+  } catch (error) {
+    if (hasCode(error, 'ERR_MAILWRIGHT_CONFIG')) throw new UsageError(error.message)
+    throw error
+  }
 }
 
 /** `HOST:PORT` names a host, not a mail domain: in brackets no MX is looked up. */
 function bracketed(text: string): string {
   const { host, port } = hostAndPort(text, '--next-hop')
+  if (port === 0 || host === '0.0.0.0') throw new UsageError(`--next-hop wants a host and its port, not ${text}`)
   return `[${host}]:${port}`
 }

@@ -23,6 +23,7 @@ import {
   testJob,
   testScope,
 } from '@mailwright/testing'
+import { afterEach, expect } from 'vitest'
 import { type MessageQueue, type MessageQueueOptions, messageQueue } from '../message-queue.ts'
 import { type Faults, faultyStore } from './faulty-store.ts'
 
@@ -63,6 +64,27 @@ export interface QueueBench {
   failures(): readonly string[]
   /** Drains and stops, with grace time. Afterwards no timer may be left. */
   end(): Promise<void>
+}
+
+/**
+ * Gives started queues to the tests of a file, or takes care of one; after each test they are stopped, and nothing of
+ * them may be left running.
+ */
+export function caredFor(): (given?: BenchOptions | QueueBench) => Promise<QueueBench> {
+  const benches: QueueBench[] = []
+  afterEach(async () => {
+    for (const bench of benches.splice(0)) {
+      await bench.end()
+      expect(bench.clock.pending).toBe(0)
+      expect(bench.smtp.busy).toBe(0)
+      expect(bench.faults.listeners).toBe(0)
+    }
+  })
+  return async (given = {}) => {
+    const bench = 'queue' in given ? given : await startedQueue(given)
+    benches.push(bench)
+    return bench
+  }
 }
 
 /** Makes a queue that is not started yet. */

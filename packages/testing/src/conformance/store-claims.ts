@@ -120,6 +120,20 @@ export const CLAIM_CASES: readonly StoreCase[] = [
     },
   },
   {
+    title: 'a lease that ended is lost only to another claim: until then its holder may settle',
+    async run({ store }) {
+      await put(store, draft('a1'))
+      await put(store, draft('a2'))
+      const [one, two] = await claimDue(store)
+      expect(await store.lanes({ now: NOON + LEASE_MS, limit: 1 })).toEqual([{ lane: FIRST_LANE, dueAt: NOON }])
+      expect(await store.stats()).toMatchObject({ claimed: 0 })
+      await settleAll(store, one!, DEFERRED, NOON + 2 * LEASE_MS)
+      expect(await store.nextDue()).toBe(NOON)
+      await settleAll(store, two!, RELAYED)
+      expect(await store.nextDue()).toBe(NOON + 2 * LEASE_MS)
+    },
+  },
+  {
     title: 'a lease that put gave ends like any other',
     async run({ store }) {
       const claim = { lanes: new Set([FIRST_LANE]), now: NOON, leaseMs: LEASE_MS }
