@@ -53,6 +53,9 @@ export async function startSink(random: Random): Promise<Sink> {
       else say('250 2.0.0 ok')
     }
     const work = (): void => {
+      if (thinking) return
+      bytes = Buffer.concat([bytes, ...pieces])
+      pieces = []
       while (!thinking) {
         const end = inData ? endOfData() : bytes.indexOf('\r\n')
         if (end < 0) return
@@ -70,27 +73,30 @@ export async function startSink(random: Random): Promise<Sink> {
     }
     /** Where the final dot is. */
     const endOfData = (): number => {
-      if (bytes.indexOf('.\r\n') === 0) return 0
+      if (bytes.subarray(0, 3).toString('latin1') === '.\r\n') return 0
       const end = bytes.indexOf(END_OF_DATA)
       return end < 0 ? -1 : end + 2
     }
     const answer = (message: Buffer): void => {
-      if (sink.mood !== 'slow') return say(take(message))
-      thinking = true
-      setTimeout(() => {
-        thinking = false
-        if (socket.destroyed) return
+      if (sink.mood !== 'slow') {
         say(take(message))
-        work()
-      }, randomInt(random, SLOW_MS))
+        return
+      }
+      thinking = true
+      setTimeout(
+        () => {
+          thinking = false
+          if (socket.destroyed) return
+          say(take(message))
+          work()
+        },
+        randomInt(random, SLOW_MS),
+      )
     }
     socket.on('data', (chunk) => {
       pieces.push(chunk)
       // Looked at once there is a chance that something is whole: a large message is not searched for every chunk.
-      if (thinking || (inData && chunk.lastIndexOf('\n') < 0)) return
-      bytes = Buffer.concat([bytes, ...pieces])
-      pieces = []
-      work()
+      if (!inData || chunk.includes('\n')) work()
     })
     socket.on('error', () => socket.destroy())
     socket.on('close', () => sockets.delete(socket))

@@ -96,7 +96,9 @@ describe('the relay', () => {
       for (const [to, copies] of await maildir.mailTo(mails.map((mail) => mail.to))) {
         expect(copies).toHaveLength(1)
         const { rest } = withoutTrace(copies[0]!, 1)
-        expect(rest.toString()).toMatch(/^Received: from relay\.example\.org [\s\S]*?\(using TLSv1\.3 [\s\S]*?ESMTPS id/)
+        expect(rest.toString()).toMatch(
+          /^Received: from relay\.example\.org [\s\S]*?\(using TLSv1\.3 [\s\S]*?ESMTPS id/,
+        )
         const { bytes } = mails.find((mail) => mail.to === to)!
         expect(rest.subarray(-bytes.length).equals(bytes), to).toBe(true)
       }

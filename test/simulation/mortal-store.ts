@@ -17,6 +17,7 @@ import {
   type QueueEntry,
   type QueueStats,
   type QueueStore,
+  type Remainder,
   type Selection,
   type Settlement,
 } from '@mailwright/core'
@@ -99,7 +100,7 @@ export function mortalStore(options: MortalStoreOptions): MortalStore {
     lanes: (query: LaneQuery): Promise<readonly LaneDue[]> => run('lanes', () => inner.lanes(query)),
     claim: (query: ClaimQuery): Promise<readonly Claim[]> => run('claim', () => inner.claim(query)),
     renew: (claim: Claim, until: number): Promise<void> => run('renew', () => inner.renew(claim, until)),
-    settle: (claim: Claim, settlement: Settlement): Promise<void> =>
+    settle: (claim: Claim, settlement: Settlement): Promise<Remainder> =>
       run(
         'settle',
         () => inner.settle(claim, settlement),

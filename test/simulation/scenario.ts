@@ -94,8 +94,10 @@ export interface Scenario {
 export function drawScenario(seed: SeededRandom): Scenario {
   const random = seed.fork('scenario')
   const count = between(random, 5, 15)
+  // Some seeds have a letter now and then; others have them come at once, so that connections are kept and shared.
+  const moments = Array.from({ length: pick(random, [1, 3, 15]) }, () => randomInt(random, 8 * HOUR))
   return {
-    letters: Array.from({ length: count }, (_, index) => drawLetter(random, index + 1)),
+    letters: Array.from({ length: count }, (_, index) => drawLetter(random, index + 1, pick(random, moments))),
     trouble: between(random, 4, 30) * HOUR,
     storminess: pick(random, [0, 0.1, 0.25, 0.5]),
     moodiness: pick(random, [0.05, 0.15, 0.3]),
@@ -109,14 +111,14 @@ export function drawScenario(seed: SeededRandom): Scenario {
   }
 }
 
-function drawLetter(random: Random, number: number): Letter {
+function drawLetter(random: Random, number: number, moment: number): Letter {
   const kind = random.float()
   return {
     messageId: `<letter-${number}@client.example>`,
     sender: kind < 0.1 ? '' : kind < 0.2 ? pick(random, UNREACHABLE_SENDERS) : pick(random, SENDERS),
     recipients: pickSome(random, Object.keys(ADDRESSEES), between(random, 1, 4)),
     body: drawBody(random, number),
-    at: randomInt(random, 8 * HOUR),
+    at: moment + randomInt(random, pick(random, [1, 50, 3_000])),
   }
 }
 

@@ -162,7 +162,7 @@ export async function simulate(seed: number, sabotage: Sabotage = {}): Promise<R
     )
     const how = submission === 'acknowledged' ? 'passed on' : 'given up'
     for (const recipient of letter.recipients) ledger.released(holding, recipient, how)
-    outcomes.push({ letter, submission, at: clock.now() })
+    outcomes.push({ letter, submission, sentAt: began + letter.at })
   }
 
   /** Something to happen at its time. */

@@ -7,8 +7,8 @@ import { ADDRESSEES, DAY, type Letter, SENDERS } from './scenario.ts'
 export interface Outcome {
   readonly letter: Letter
   readonly submission: Submission
-  /** When it was acknowledged, ms since the epoch. */
-  readonly at: number
+  /** When it was first sent, ms since the epoch: the server may have had it since, whatever it answered. */
+  readonly sentAt: number
 }
 
 /** Everything that is wrong with the mail, in words. */
@@ -50,7 +50,7 @@ function judgeArrival(arrival: Arrival, letters: ReadonlyMap<string, Letter>): r
 }
 
 function judgeRecipient(
-  { letter, submission, at }: Outcome,
+  { letter, submission, sentAt }: Outcome,
   recipient: string,
   arrivals: readonly Arrival[],
   charges: readonly Charge[],
@@ -58,8 +58,7 @@ function judgeRecipient(
   const fate = ADDRESSEES[recipient]!
   const notices = arrivals.filter(({ original, about }) => original === letter.messageId && about.includes(recipient))
   if (fate === 'delivered' && notices.length > 0) return 'returned, though it could be delivered'
-  if (fate === 'expired' && notices.some((notice) => notice.at < at + 5 * DAY && submission === 'acknowledged'))
-    return 'returned before its time'
+  if (fate === 'expired' && notices.some((notice) => notice.at < sentAt + 5 * DAY)) return 'returned before its time'
   if (submission !== 'acknowledged') return undefined
   if (fate === 'delivered') {
     const copies = arrivals.filter((each) => each.messageId === letter.messageId && each.recipient === recipient)

@@ -104,9 +104,9 @@ function spoil(random: Random): ConnectionFaults {
     case 'slow':
       return { latencyMs: latencyMs ?? 300 }
     case 'cut to server':
-      return { latencyMs, toServer: { cutAfterBytes: between(random, 0, pick(random, [200, 1_500])) } }
+      return { latencyMs, toServer: { cutAfterBytes: between(random, 0, pick(random, [200, 1_500, 6_000])) } }
     case 'cut to client':
-      return { latencyMs, toClient: { cutAfterBytes: between(random, 0, pick(random, [450, 450, 900])) } }
+      return { latencyMs, toClient: { cutAfterBytes: between(random, 0, pick(random, [450, 450, 900, 2_000])) } }
     case 'silent to server':
       return { latencyMs, toServer: { dropAfterBytes: between(random, 0, 1_000) } }
     case 'silent to client':

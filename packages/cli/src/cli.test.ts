@@ -1,6 +1,6 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
@@ -11,7 +11,7 @@ const HERE = '127.0.0.1:0'
 const RELAY = ['relay', '--listen', HERE, '--next-hop', '127.0.0.1:9'] as const
 
 describe('the command line', () => {
-  it.each<[string, readonly string[], RegExp]>([
+  it.concurrent.each<[string, readonly string[], RegExp]>([
     ['a command that is none', ['deliver'], /there is no command "deliver"/],
     ['an option that is none', ['sink', '--listen', HERE, '--speed', '9'], /Unknown option '--speed'/],
     ['an option without its value', ['sink', '--listen'], /--listen/],
@@ -60,7 +60,11 @@ describe('the command line', () => {
     const quiet = ['--log-level', 'error']
     const at = ['--listen', `127.0.0.1:${port}`, ...quiet]
     const spool = ['--next-hop', '127.0.0.1:9', '--spool', join(temporaryFolder(), 'spool')]
-    for (const args of [['sink', ...at], ['relay', ...at, ...spool], ['sink', '--listen', HERE, '--http', at[1]!]]) {
+    for (const args of [
+      ['sink', ...at],
+      ['relay', ...at, ...spool],
+      ['sink', '--listen', HERE, '--http', at[1]!],
+    ]) {
       const { code, stderr } = await mailwright(...args, ...quiet)
       expect(code).toBe(1)
       expect(stderr.split('\n').filter((line) => !line.startsWith('mailwright: listening'))).toEqual([
@@ -126,6 +130,7 @@ describe('mailwright run', () => {
     ['exports no server', 'export const a = 1', 2, /does not export a server/],
     ['exports something else', 'export default "mta"', 2, /does not export a server/],
     ['throws', 'throw new Error("no\\nway")', 1, /no way/],
+    ['throws nothing in particular', 'throw undefined', 1, /undefined/],
     ['does not parse', 'const = 1', 1, /mailwright: /],
   ])('says in one line that a program %s', async (_, text, code, expected) => {
     const file = join(temporaryFolder(), 'host.ts')

@@ -1,28 +1,32 @@
 #!/usr/bin/env node
 import process from 'node:process'
 import { type Command, UsageError } from './command.ts'
-import { queue } from './commands/queue.ts'
-import { relay } from './commands/relay.ts'
-import { run } from './commands/run.ts'
-import { sink } from './commands/sink.ts'
-import { version } from './commands/version.ts'
 
-const COMMANDS: Readonly<Record<string, Command>> = { relay, sink, run, queue, version }
+/** Loaded when called: a look at the queue does not wait for a mail server to load. */
+const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
+  ['relay', async (): Promise<Command> => (await import('./commands/relay.ts')).relay],
+  ['sink', async (): Promise<Command> => (await import('./commands/sink.ts')).sink],
+  ['run', async (): Promise<Command> => (await import('./commands/run.ts')).run],
+  ['queue', async (): Promise<Command> => (await import('./commands/queue.ts')).queue],
+  ['version', async (): Promise<Command> => (await import('./commands/version.ts')).version],
+])
 
-function help(): string {
-  const lines = Object.values(COMMANDS).map((command) => `  mailwright ${command.usage}\n      ${command.summary}`)
+async function help(): Promise<string> {
+  const commands = await Promise.all([...COMMANDS.values()].map((load) => load()))
+  const lines = commands.map((command) => `  mailwright ${command.usage}\n      ${command.summary}`)
   return ['usage:', ...lines].join('\n')
 }
 
 async function main([name, ...args]: readonly string[]): Promise<void> {
   if (name === undefined || name === 'help' || name === '--help' || name === '-h') {
-    if (name !== undefined) return console.log(help())
-    console.error(help())
+    if (name !== undefined) return console.log(await help())
+    console.error(await help())
     process.exitCode = 2
     return
   }
-  const command = COMMANDS[name === '--version' ? 'version' : name]
-  if (command === undefined) throw new UsageError(`there is no command ${JSON.stringify(name)}; see mailwright help`)
+  const load = COMMANDS.get(name === '--version' ? 'version' : name)
+  if (load === undefined) throw new UsageError(`there is no command ${JSON.stringify(name)}; see mailwright help`)
+  const command = await load()
   if (args.includes('--help')) return console.log(`usage: mailwright ${command.usage}\n${command.summary}`)
   await command.run(args)
 }
@@ -31,7 +35,7 @@ try {
   await main(process.argv.slice(2))
 } catch (error) {
   // One line, whatever happened. Node's own argument parser throws codes that begin with ERR_PARSE_ARGS.
-  const code = (error as { code?: unknown }).code
+  const code = (error as { code?: unknown } | null | undefined)?.code
   const usage = error instanceof UsageError || (typeof code === 'string' && code.startsWith('ERR_PARSE_ARGS'))
   const text = error instanceof Error ? describe(error) : String(error)
   console.error(`mailwright: ${text.replace(/\s*\n\s*/g, ' ')}`)

@@ -81,6 +81,9 @@ export interface Settlement {
   readonly also?: { readonly message: NewMessage; readonly source: MessageSource } | undefined
 }
 
+/** What a settlement leaves of its message in the queue. */
+export type Remainder = 'waiting' | 'nothing'
+
 export interface LaneDue {
   readonly lane: string
   /** When its earliest unclaimed entry was or will be due. */
@@ -146,8 +149,11 @@ export interface QueueStore {
   claim(query: ClaimQuery): Promise<readonly Claim[]>
   /** Makes a lease last until `until`. Rejects with `ERR_MAILWRIGHT_CLAIM_LOST`. */
   renew(claim: Claim, until: number): Promise<void>
-  /** ONE atomic, durable change. Rejects with `ERR_MAILWRIGHT_CLAIM_LOST`; settling twice is refused the same way. */
-  settle(claim: Claim, settlement: Settlement): Promise<void>
+  /**
+   * ONE atomic, durable change. Rejects with `ERR_MAILWRIGHT_CLAIM_LOST`; settling twice is refused the same way.
+   * Resolves with whether anything of the message is still waiting.
+   */
+  settle(claim: Claim, settlement: Settlement): Promise<Remainder>
   /** When the earliest unclaimed, unheld entry of a lane not excluded is due; undefined when there is none. */
   nextDue(exclude?: ReadonlySet<string>): Promise<number | undefined>
 

@@ -60,8 +60,7 @@ export async function acceptMessage(
   try {
     routed = await routeAll(parts.router, envelope.sender, envelope.recipients, call)
   } catch (error) {
-    parts.events.emit({ type: 'failure', where: `routing of ${job.id}`, error })
-    return everyone(envelope, toOutcome(error))
+    return notTaken(parts, `routing of ${job.id}`, envelope, error, call)
   }
   if (routed.every((each) => each.refusal !== undefined)) return refuseAll(envelope, routed)
   const now = parts.environment.clock.now()
@@ -75,8 +74,7 @@ export async function acceptMessage(
   try {
     await storeMessage(parts, message, job.message, call)
   } catch (error) {
-    parts.events.emit({ type: 'failure', where: `storing of ${job.id}`, error })
-    return everyone(envelope, toOutcome(error))
+    return notTaken(parts, `storing of ${job.id}`, envelope, error, call)
   }
   return everyone(envelope, { status: 'ok', action: 'queued', reply: reply(250, '2.0.0', `Ok: queued as ${job.id}`) })
 }
@@ -118,6 +116,18 @@ function reserveLanes(parts: AcceptanceParts, entries: readonly NewEntry[]): Rea
   const count = new Map<string, number>()
   for (const each of entries) count.set(each.lane, (count.get(each.lane) ?? 0) + 1)
   return new Set([...count].filter(([lane, times]) => times === 1 && parts.reserve(lane)).map(([lane]) => lane))
+}
+
+/** Nothing was stored: everybody is deferred. A client that gave up waiting is no failure of ours. */
+function notTaken(
+  parts: AcceptanceParts,
+  where: string,
+  envelope: Envelope,
+  error: unknown,
+  call: Call,
+): ReadonlyMap<RecipientId, Outcome> {
+  if (!call.signal.aborted) parts.events.emit({ type: 'failure', where, error })
+  return everyone(envelope, toOutcome(error))
 }
 
 function everyone(envelope: Envelope, outcome: Outcome): ReadonlyMap<RecipientId, Outcome> {

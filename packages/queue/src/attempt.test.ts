@@ -106,6 +106,7 @@ describe('an attempt', () => {
         delays: { queued: 1_000, attempt: 250 },
         retryAt: undefined,
       },
+      { type: 'message.removed', message: 'm1' },
     ])
   })
 
@@ -130,6 +131,7 @@ describe('an attempt', () => {
     expect(events.all).toMatchObject([
       { type: 'recipient.settled', outcome: { status: 'failed' } },
       { type: 'message.bounced', message: 'm1', dsn: 'dsn1', recipients: [{ id: 1 }] },
+      { type: 'message.removed', message: 'm1' },
     ])
   })
 

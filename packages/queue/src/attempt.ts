@@ -14,6 +14,7 @@ import {
   parseLaneKey,
   type QueueStore,
   type RecipientId,
+  type Remainder,
   reply,
   type Settlement,
   sameOutcome,
@@ -21,6 +22,7 @@ import {
   type Transport,
   toOutcome,
 } from '@mailwright/core'
+import { tellAttempt } from './attempt-events.ts'
 import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
 import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
@@ -78,8 +80,11 @@ export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Pr
     ...(typeof bounce === 'object' ? { also: { message: bounce.message, source: bounce.source } } : {}),
   }
   const { unreachable } = conclusions
-  if (!(await settle(parts, claim, settlement, call))) return { ...ABANDONED, unreachable }
-  if (parts.events.wanted) report(parts.events, claim, lane, conclusions, bounce, startedAt, now)
+  const remainder = await settle(parts, claim, settlement, call)
+  if (remainder === undefined) return { ...ABANDONED, unreachable }
+  if (parts.events.wanted) {
+    tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
+  }
   return {
     unreachable,
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
@@ -146,15 +151,19 @@ function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, r
   return { ...conclusions, outcomes, failed: [], deferred, retryAt: Math.max(conclusions.retryAt, now + wait) }
 }
 
-/** Settles, waiting out storage trouble. Answers false when the claim was lost or the server stops first. */
-async function settle(parts: AttemptParts, claim: Claim, settlement: Settlement, call: Call): Promise<boolean> {
+/** Settles, waiting out storage trouble. Undefined when the claim was lost or the server stops first. */
+async function settle(
+  parts: AttemptParts,
+  claim: Claim,
+  settlement: Settlement,
+  call: Call,
+): Promise<Remainder | undefined> {
   for (let failures = 0; ; failures++) {
     try {
-      await parts.store.settle(claim, settlement)
-      return true
+      return await parts.store.settle(claim, settlement)
     } catch (error) {
       parts.events.emit({ type: 'failure', where: `settling ${claim.entry.message}`, error })
-      if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return false
+      if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return undefined
       try {
         await sleep(
           parts.environment.clock,
@@ -162,49 +171,8 @@ async function settle(parts: AttemptParts, claim: Claim, settlement: Settlement,
           call.signal,
         )
       } catch {
-        return false
+        return undefined
       }
     }
-  }
-}
-
-function report(
-  events: Events,
-  claim: Claim,
-  lane: Lane,
-  conclusions: Conclusions,
-  bounce: Bounce | 'undeliverable' | undefined,
-  startedAt: number,
-  now: number,
-): void {
-  const { entry } = claim
-  for (const recipient of entry.recipients) {
-    const outcome = conclusions.outcomes.get(recipient.id)!
-    events.emit({
-      type: 'recipient.settled',
-      message: entry.message,
-      recipient,
-      sender: entry.sender,
-      lane,
-      outcome,
-      attempt: entry.attempts + 1,
-      delays: { queued: startedAt - entry.arrivedAt, attempt: now - startedAt },
-      retryAt: outcome.status === 'deferred' ? conclusions.retryAt : undefined,
-    })
-  }
-  if (typeof bounce === 'object') {
-    events.emit({
-      type: 'message.bounced',
-      message: entry.message,
-      dsn: bounce.message.id,
-      sender: entry.sender!,
-      recipients: bounce.recipients,
-    })
-  } else if (bounce === 'undeliverable') {
-    events.emit({
-      type: 'message.undeliverable',
-      message: entry.message,
-      recipients: conclusions.failed.map((each) => each.recipient),
-    })
   }
 }

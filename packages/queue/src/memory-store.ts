@@ -22,6 +22,7 @@ import {
   type QueueEntry,
   type QueueStats,
   type QueueStore,
+  type Remainder,
   type Reply,
   remainingRecipients,
   reply,
@@ -139,7 +140,7 @@ class MemoryStore implements QueueStore {
     lease.ended = false
   }
 
-  async settle(claim: Claim, { outcomes, retryAt, counted, also }: Settlement): Promise<void> {
+  async settle(claim: Claim, { outcomes, retryAt, counted, also }: Settlement): Promise<Remainder> {
     this.#assertOpen()
     this.#claimed(claim)
     const notice = also && { message: also.message, source: await holdInMemory(also.source, { signal: NEVER }) }
@@ -150,6 +151,7 @@ class MemoryStore implements QueueStore {
     entry.dueAt = retryAt
     if (entry.recipients.length === 0) this.#remove(entry)
     if (notice !== undefined && !this.#messages.has(notice.message.id)) this.#insert(notice.message, notice.source)
+    return entry.message.entries.size > 0 ? 'waiting' : 'nothing'
   }
 
   async nextDue(exclude?: ReadonlySet<string>): Promise<number | undefined> {

@@ -24,6 +24,7 @@ import {
   type QueueEntry,
   type QueueStats,
   type QueueStore,
+  type Remainder,
   type Reply,
   type Selection,
   type Settlement,
@@ -137,11 +138,11 @@ class DiskStore implements LmdbStore {
     return this.#read((running) => running.claiming.renew(claim, until))
   }
 
-  async settle(claim: Claim, settlement: Settlement): Promise<void> {
+  async settle(claim: Claim, settlement: Settlement): Promise<Remainder> {
     const { settling, parts } = this.#running()
     parts.work.begin()
     try {
-      await settling.settle(claim, settlement)
+      return await settling.settle(claim, settlement)
     } finally {
       parts.work.end()
     }

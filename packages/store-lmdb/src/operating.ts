@@ -115,8 +115,8 @@ export class Operating {
       tables.replace(message, entry, current, next)
       return
     }
-    const file = tables.remove(message, entry, current.row)
-    if (file !== undefined) gone.files.push(file)
+    const { file } = current.row
+    if (tables.remove(message, entry, current.row) === 'nothing' && file !== undefined) gone.files.push(file)
     cache.remove(message)
     const lease = leases.of(message, entry)
     if (lease !== undefined) gone.leases.push(lease)

@@ -116,15 +116,17 @@ export class Putting {
 
   /** Undefined when the id was taken. */
   async #commitFast(prepared: Prepared, claim: PutClaim | undefined): Promise<readonly Claim[] | undefined> {
-    const { db, lanes, space, tables, totals } = this.#parts
+    const { commits, db, lanes, space, tables, totals } = this.#parts
     const { message, record, rows, size } = prepared
     const leases = claim === undefined ? NO_LEASES : this.#lease(message, rows, claim)
     for (const row of rows) if (row.held === undefined) lanes.arriving(row.lane)
     totals.flow(size)
     let stored: boolean
     try {
-      // The whole batch is queued here and now; LMDB writes it in its own thread, unless the id is taken.
-      stored = await db.messages.ifNoExists(message.id, () => tables.insert(message.id, record, rows))
+      // One batch, written by LMDB in its own thread, unless the id is taken.
+      stored = await commits.join(() =>
+        db.messages.ifNoExists(message.id, () => tables.insert(message.id, record, rows)),
+      )
     } catch (error) {
       this.#undo(prepared, leases)
       throw await this.#parts.failure(error)

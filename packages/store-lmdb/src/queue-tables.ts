@@ -3,7 +3,7 @@
  * message is there as long as one of its entries is. All of it runs inside a batch or a write transaction of the caller,
  * which makes it one change.
  */
-import type { MessageId, NewMessage } from '@mailwright/core'
+import type { MessageId, NewMessage, Remainder } from '@mailwright/core'
 import { type Database, NOTHING } from './database.ts'
 import type { LaneBook } from './lane-book.ts'
 import { decodeEntry, type EntryRow, encodeEntry } from './record.ts'
@@ -63,14 +63,14 @@ export class QueueTables {
     this.#index(id, entry, next)
   }
 
-  /** Inside a transaction: removes an entry, and the message with its last. Answers the message's file, if it has one. */
-  remove(id: MessageId, entry: number, row: EntryRow): string | undefined {
+  /** Inside a transaction: removes an entry, and the message with its last. */
+  remove(id: MessageId, entry: number, row: EntryRow): Remainder {
     this.#db.entries.remove([id, entry])
     this.#unindex(id, entry, row)
-    if (row.siblings > 1 && this.#hasEntries(id)) return undefined
+    if (row.siblings > 1 && this.#hasEntries(id)) return 'waiting'
     this.#db.messages.remove(id)
     this.#totals.change(-row.size)
-    return row.file
+    return 'nothing'
   }
 
   #hasEntries(id: MessageId): boolean {

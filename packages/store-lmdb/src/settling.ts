@@ -3,7 +3,7 @@
  * condition that the entry is what it was when it was claimed. Everything else reads the entry as it stands now, so what
  * an operator did meanwhile is kept, and an entry an operator removed is not brought back.
  */
-import { type Call, type Claim, hasCode, remainingRecipients, type Settlement } from '@mailwright/core'
+import { type Call, type Claim, hasCode, type Remainder, remainingRecipients, type Settlement } from '@mailwright/core'
 import { claimLost, dropLease } from './claiming.ts'
 import type { Lease } from './leases.ts'
 import type { Prepared, Putting } from './putting.ts'
@@ -15,6 +15,8 @@ const NEVER: Call = { signal: new AbortController().signal }
 interface Rewritten {
   /** The row as it is now; undefined when it is gone. */
   readonly row: EntryRow | undefined
+  readonly remainder: Remainder
+  /** The message's file, once nothing is left of the message. */
   readonly file: string | undefined
   readonly noticeStored: boolean
 }
@@ -28,13 +30,13 @@ export class Settling {
     this.#putting = putting
   }
 
-  async settle(claim: Claim, settlement: Settlement): Promise<void> {
+  async settle(claim: Claim, settlement: Settlement): Promise<Remainder> {
     const lease = this.#parts.leases.find(claim.token)
     if (lease === undefined || lease.settling) throw claimLost(claim)
     lease.settling = true
     try {
-      if (isDone(lease.row, settlement) && (await this.#remove(lease))) return
-      await this.#rewrite(claim, lease, settlement)
+      if (isDone(lease.row, settlement) && (await this.#remove(lease))) return 'nothing'
+      return await this.#rewrite(claim, lease, settlement)
     } catch (error) {
       // After trouble with the storage the claim is still its holder's, to try again.
       lease.settling = false
@@ -45,12 +47,14 @@ export class Settling {
 
   /** The fast way, for the only entry of a message. Answers false when the entry is not what it was. */
   async #remove(lease: Lease): Promise<boolean> {
-    const { cache, db, files, tables, totals } = this.#parts
+    const { cache, commits, db, files, tables, totals } = this.#parts
     const { message, row, version } = lease
     totals.flow(-row.size)
     let removed = false
     try {
-      removed = await db.entries.ifVersion([message, 0], version, () => tables.removeOnly(message, row))
+      removed = await commits.join(() =>
+        db.entries.ifVersion([message, 0], version, () => tables.removeOnly(message, row)),
+      )
     } catch (error) {
       throw await this.#parts.failure(error)
     } finally {
@@ -63,7 +67,7 @@ export class Settling {
     return true
   }
 
-  async #rewrite(claim: Claim, lease: Lease, settlement: Settlement): Promise<void> {
+  async #rewrite(claim: Claim, lease: Lease, settlement: Settlement): Promise<Remainder> {
     const { also } = settlement
     const notice = also && (await this.#putting.prepare(also.message, also.source, NEVER))
     let done: Rewritten | undefined
@@ -81,6 +85,7 @@ export class Settling {
       for (const [number, row] of notice.rows.entries())
         if (row.held === undefined) lanes.isDue([row.lane, row.dueAt, notice.message.id, number])
     if (done.file !== undefined) await files.remove(done.file)
+    return done.remainder
   }
 
   #rewriteNow(claim: Claim, lease: Lease, settlement: Settlement, notice: Prepared | undefined): Rewritten {
@@ -91,8 +96,8 @@ export class Settling {
     const { row: last } = current
     const recipients = remainingRecipients(last.recipients, settlement.outcomes)
     let row: EntryRow | undefined
-    let file: string | undefined
-    if (recipients.length === 0) file = tables.remove(message, entry, last)
+    let remainder: Remainder = 'waiting'
+    if (recipients.length === 0) remainder = tables.remove(message, entry, last)
     else {
       const attempts = last.attempts + (settlement.counted ? 1 : 0)
       row = { ...last, recipients, attempts, dueAt: settlement.retryAt }
@@ -100,7 +105,7 @@ export class Settling {
     }
     const noticeStored =
       notice !== undefined && tables.insertNew(notice.message, notice.record, notice.rows, notice.size)
-    return { row, file, noticeStored }
+    return { row, remainder, file: remainder === 'nothing' ? last.file : undefined, noticeStored }
   }
 }
 

@@ -3,6 +3,7 @@ import { type Events, hasCode, type MailEvent, type MailwrightError } from '@mai
 import { BodyFiles } from './body-files.ts'
 import { type Database, guardCommits } from './database.ts'
 import { isStorageFull, storageFailure } from './failure.ts'
+import { GroupCommit } from './group-commit.ts'
 import { LaneBook } from './lane-book.ts'
 import { Leases } from './leases.ts'
 import type { OpenSpool } from './opening.ts'
@@ -20,6 +21,7 @@ export interface StoreParts {
   readonly settings: LmdbStoreSettings
   readonly db: Database
   readonly cache: RecordCache
+  readonly commits: GroupCommit
   readonly files: BodyFiles
   readonly lanes: LaneBook
   readonly leases: Leases
@@ -94,6 +96,7 @@ export async function assemble(
     settings,
     db,
     cache,
+    commits: new GroupCommit(),
     files,
     lanes,
     leases,

@@ -46,9 +46,9 @@ const ACTIONS: Readonly<Record<string, (request: Request) => Promise<void>>> = {
   stats: async ({ store, json }) => {
     const stats = await store.stats()
     if (json) return console.log(JSON.stringify(stats))
-    for (const [name, value] of Object.entries(stats)) {
-      console.log(`${name.padEnd(10)} ${name === 'oldest' ? new Date(value as number).toISOString() : value}`)
-    }
+    const { oldest, ...counts } = stats
+    for (const [name, count] of Object.entries(counts)) console.log(`${name.padEnd(10)} ${count}`)
+    if (oldest !== undefined) console.log(`${'oldest'.padEnd(10)} ${new Date(oldest).toISOString()}`)
   },
 }
 /** Actions that change the queue: they want to be told what, and `--all` for everything. */

@@ -30,10 +30,17 @@ export function mailwright(...args: readonly string[]): Promise<Result> {
   return start(args).ended
 }
 
-/** Starts a `mailwright` that serves, and waits until it listens, as often as told. */
-export async function server(args: readonly string[], listeners = 1): Promise<Server> {
+/**
+ * Starts a `mailwright` that serves, and waits until it listens, as often as told. It ends with the test, unless it is
+ * `kept` for others.
+ */
+export async function server(
+  args: readonly string[],
+  listeners = 1,
+  until: 'end of test' | 'kept' = 'end of test',
+): Promise<Server> {
   const { child, ended, said } = start(args)
-  onTestFinished(() => void child.kill('SIGKILL'))
+  if (until === 'end of test') onTestFinished(() => void child.kill('SIGKILL'))
   const urls = (): string[] => [...said().matchAll(/^mailwright: listening on (\S+)$/gm)].map((match) => match[1]!)
   await new Promise<void>((resolve, reject) => {
     child.stderr!.on('data', () => {

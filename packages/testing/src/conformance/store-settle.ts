@@ -28,6 +28,18 @@ const NOTICE_LANE = 'smtp:example.net'
 
 export const SETTLE_CASES: readonly StoreCase[] = [
   {
+    title: 'a settlement tells whether anything of its message is left',
+    async run({ store }) {
+      await put(store, draft('a1', { to: ['ann@example.org', 'bob@example.org'] }))
+      const partly = { outcomes: new Map([[1, RELAYED]]), retryAt: NOON, counted: true }
+      expect(await store.settle(await claimOne(store), partly)).toBe('waiting')
+      const wholly = { outcomes: new Map([[2, REFUSED]]), retryAt: NOON, counted: true }
+      expect(await store.settle(await claimOne(store), wholly)).toBe('nothing')
+      await put(store, draft('a2'))
+      expect(await settleAll(store, await claimOne(store), RELAYED)).toBe('nothing')
+    },
+  },
+  {
     title: 'a message whose recipients are all served is gone, body and all',
     async run({ store }) {
       await put(store, draft('a1', { to: ['ann@example.org', 'bob@example.org'] }))
