@@ -69,6 +69,22 @@ describe('a group commit', () => {
     expect(await second).toBe('two')
   })
 
+  it('goes on with the others when one of them cannot even be queued', async () => {
+    const disk = handDisk()
+    const commits = new GroupCommit()
+    const first = commits.join(disk.write('one'))
+    await turn()
+    const unfit = commits.join(() => {
+      throw new Error('no row')
+    })
+    const third = commits.join(disk.write('three'))
+    disk.end()
+    await first
+    await expect(unfit).rejects.toThrow('no row')
+    disk.end()
+    expect(await third).toBe('three')
+  })
+
   it('is open again for a single write after the last group has ended', async () => {
     const disk = handDisk()
     const commits = new GroupCommit()

@@ -13,7 +13,11 @@ export class GroupCommit {
     if (this.#group !== 'closed') return this.#write(write)
     return new Promise((resolve, reject) => {
       this.#waiting.push(() => {
-        this.#write(write).then(resolve, reject)
+        try {
+          this.#write(write).then(resolve, reject)
+        } catch (error) {
+          reject(error)
+        }
       })
     })
   }

@@ -13,6 +13,7 @@ import type {
   QueueEntry,
   QueueStore,
   RecipientId,
+  Remainder,
 } from '@mailwright/core'
 import { recipients } from '../test-mail.ts'
 
@@ -151,8 +152,8 @@ export async function settleAll(
   claim: Claim,
   outcome: Outcome,
   retryAt: number = NOON,
-): Promise<void> {
-  await store.settle(claim, { outcomes: all(claim, outcome), retryAt, counted: true })
+): Promise<Remainder> {
+  return store.settle(claim, { outcomes: all(claim, outcome), retryAt, counted: true })
 }
 
 /** Everything in the queue, in order. */
