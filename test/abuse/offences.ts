@@ -93,7 +93,7 @@ function commands(name: string, lines: readonly string[], answer: RegExp, weight
 }
 
 /** The first bytes of a TLS 1.3 handshake (RFC 8446 §4.1.2), as a client sends it that expects implicit TLS. */
-function clientHello(random: Random): Buffer {
+export function clientHello(random: Random): Buffer {
   const body = Buffer.from(random.bytes(300))
   return Buffer.concat([Buffer.from([0x16, 0x03, 0x01, 0x01, 0x30, 0x01, 0x00, 0x01, 0x2c, 0x03, 0x03]), body])
 }
@@ -346,7 +346,8 @@ export const OFFENCES: readonly Offence[] = [
     async commit(client, { random }) {
       await greet(client)
       await ask(client, 'STARTTLS\r\n')
-      client.send(random.bytes(500))
+      // Not what could be the beginning of a record: for the rest of that a server may wait.
+      client.send(Buffer.concat([Buffer.from('MAIL FROM:<>\r\n'), random.bytes(500)]))
       await client.ended()
     },
   },

@@ -1,7 +1,8 @@
 /** Clients that are slow, on purpose or not, on a clock that moves when the test says so. */
 import { policy, sleep } from '@mailwright/core'
+import { testAuthority } from '@mailwright/testing'
 import { expect, test } from 'vitest'
-import { ask, ENVELOPE, greet, HELLO, stuffed, submit } from './offences.ts'
+import { ask, clientHello, ENVELOPE, greet, HELLO, stuffed, submit } from './offences.ts'
 import { openWorld } from './world.ts'
 
 test.each([
@@ -35,6 +36,23 @@ test('a command that comes byte by byte and never ends buys no time', async () =
     await world.clock.advance('10s')
   }
   expect(client.codes).toBe('220 250 421')
+  await world.close()
+})
+
+test.each(['starttls', 'implicit'] as const)('a handshake that stalls is cut off, with %s TLS', async (mode) => {
+  const certificate = testAuthority().issue({ names: ['mx.example.org'] })
+  const world = await openWorld({ listener: { tls: { ...certificate, mode } } })
+  const client = await world.target.connect()
+  if (mode === 'starttls') {
+    await greet(client)
+    await ask(client, 'STARTTLS\r\n')
+  }
+  client.send(clientHello(world.scene.random).subarray(0, 100))
+  await world.clock.advance('4m')
+  expect(client.over).toBe(false)
+  await world.clock.advance('1m')
+  expect(client.over).toBe(true)
+  expect(world.target.listener.connections).toBe(0)
   await world.close()
 })
 

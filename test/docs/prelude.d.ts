@@ -10,6 +10,3 @@ declare const mailboxes: Readonly<Record<string, string>>
 declare const signal: AbortSignal
 declare const mta: import('@mailwright/kernel').Mta
 declare const expect: typeof import('vitest').expect
-declare function messageQueue(
-  options: Omit<import('@mailwright/queue').MessageQueueOptions, 'hostname'> & { hostname?: string },
-): import('@mailwright/core').Block<import('@mailwright/queue').MessageQueue>

@@ -90,7 +90,12 @@ export class MailServer {
     return this.#failures
   }
 
-  async boot(): Promise<void> {
+  /** Starts in a moment. Nobody can wait for it: it may die on the way. */
+  begin(): void {
+    this.#later(0)
+  }
+
+  async #boot(): Promise<void> {
     const { plan, surroundings, random, tell } = this.#options
     this.#busy = 'yes'
     this.#stopping = false
@@ -166,7 +171,7 @@ export class MailServer {
   #later(ms: number): void {
     const { surroundings, problem, name } = this.#options
     surroundings.clock.after(ms, () => {
-      this.boot().catch((error: unknown) => problem(`${name} does not start: ${String(error)}`))
+      this.#boot().catch((error: unknown) => problem(`${name} does not start: ${String(error)}`))
     })
   }
 

@@ -173,7 +173,8 @@ export async function simulate(seed: number, sabotage: Sabotage = {}): Promise<R
 
   dns.fail('dark.example')
   await others.sleep()
-  await Promise.all([a.boot(), b.boot()])
+  a.begin()
+  b.begin()
   for (const letter of scenario.letters) plan(letter.at, () => send(letter))
   const planned = [
     plan(scenario.dnsBackAt, async () => dns.recover('dark.example')),

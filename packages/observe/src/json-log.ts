@@ -1,7 +1,7 @@
 /**
  * A log of JSON lines, written by pino through a buffer, so that a line costs no system call of its own.
  *
- * What is in the buffer is written when 4 KB are together, a second later at most, on `flush` and `close`, and when the
+ * What is in the buffer is written when 8 KB are together, a second later at most, on `flush` and `close`, and when the
  * process exits or dies of an exception; a kill -9 loses it. A destination that fails (disk full) is tried again with
  * every line: up to 16 MB wait for it, what does not fit is counted in `lost`. Mail is never held up by its log.
  * Rotation is left to others: to `copytruncate`, or to whoever reads standard error.
@@ -30,7 +30,7 @@ export interface JsonLog extends Logger {
   close(): Promise<void>
 }
 
-const BUFFER = 4_096
+const BUFFER = 8_192
 const LONGEST_IN_BUFFER_MS = 1_000
 const MOST_WAITING = 16 * 1_024 * 1_024
 

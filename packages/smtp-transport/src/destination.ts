@@ -38,6 +38,8 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   readonly #opening = new Set<AbortController>()
   #answerMs = 0
   #pausedUntil = 0
+  /** What became of the last connection to be made. */
+  #lastOpening: 'open' | 'failed' = 'open'
   #patience: Timer | undefined
   #dispatching: 'no' | 'yes' = 'no'
 
@@ -153,8 +155,17 @@ export class Destination implements ConnectionOwner, ErrandHolder {
       limit: this.#settings.maxConnections,
       answerMs: this.#answerMs,
       waitedMs: now - first.since,
-      mayOpen: now >= this.#pausedUntil ? 'yes' : 'no',
+      mayOpen: now < this.#pausedUntil || this.#isDoubtful() ? 'no' : 'yes',
     })
+  }
+
+  /**
+   * One could not be made, others are being made, none is left: whoever waits waits for those. With new ones to hope
+   * for each time an old one fails, nobody would ever be told.
+   */
+  #isDoubtful(): boolean {
+    const sessions = this.#busy.size + this.#idle.length
+    return this.#lastOpening === 'failed' && sessions === 0 && this.#opening.size > 0
   }
 
   #reuse(): void {
@@ -179,6 +190,7 @@ export class Destination implements ConnectionOwner, ErrandHolder {
       const session = await openConnection(this.key, this.#settings, this.#environment, { signal: opening.signal })
       this.#opening.delete(opening)
       if (session.status === 'failed') return this.#openFailed(session.outcome)
+      this.#lastOpening = 'open'
       const { clock } = this.#environment
       const connection = new ClientConnection(session, this.#settings, clock, this, (work) =>
         this.#scope.task(`${this.#settings.name}: send to ${session.label}`, work),
@@ -192,6 +204,7 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   }
 
   #openFailed(outcome: Outcome): void {
+    this.#lastOpening = 'failed'
     const others = this.#busy.size + this.#idle.length + this.#opening.size
     if (others > 0) this.#pausedUntil = this.#environment.clock.now() + PAUSE_MS
     else this.#settleWaiting(outcome)

@@ -4,7 +4,6 @@
  */
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import type { Server } from 'node:net'
 import { join } from 'node:path'
 import { MailwrightError } from '@mailwright/core'
 import { syncDirectory } from './body-file.ts'
@@ -12,7 +11,7 @@ import type { BodyFiles } from './body-files.ts'
 import { counterValue, type Database, openDatabase, readCounter, rowCount } from './database.ts'
 import { storageFailure } from './failure.ts'
 import type { LmdbStoreSettings } from './options.ts'
-import { hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
+import { type Doorkeeper, hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
 import { processMark } from './process-mark.ts'
 import { decodeMessage } from './record.ts'
 
@@ -45,7 +44,7 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
     for (const path of [join(directory, 'queue'), directory, join(directory, '..')]) await syncDirectory(path)
     const { root } = db
     if (access === 'owner')
-      lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Server>)
+      lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Doorkeeper>)
     await checkFormat(db)
     const generation = readCounter(db, 'generation') + 1
     if (access === 'owner') await db.counters.put('generation', counterValue(generation))

@@ -15,6 +15,9 @@ import { processMark } from './process-mark.ts'
 /** Longest socket path that fits everywhere; beyond, the way leads through the directory's own handle (Linux). */
 const LONGEST_PATH = 100
 
+/** Listens in the spool for as long as its process lives: that is the lock. */
+export type Doorkeeper = Server
+
 export interface OwnerLock {
   release(): Promise<void>
 }
@@ -26,7 +29,7 @@ export interface OwnerLock {
  */
 export async function takeOwnerLock(
   directory: string,
-  exclusively: (work: () => Promise<Server>) => Promise<Server>,
+  exclusively: (work: () => Promise<Doorkeeper>) => Promise<Doorkeeper>,
 ): Promise<OwnerLock> {
   const handle = await open(directory, 'r')
   const path = socketPath(directory, handle)
@@ -76,7 +79,7 @@ function socketPath(directory: string, handle: FileHandle): string {
   return path.length <= LONGEST_PATH ? path : `/proc/self/fd/${handle.fd}/owner.sock`
 }
 
-function listen(path: string): Promise<Server> {
+function listen(path: string): Promise<Doorkeeper> {
   return new Promise((resolve, reject) => {
     const server = createServer((visitor) => visitor.destroy())
     server.once('error', reject)
