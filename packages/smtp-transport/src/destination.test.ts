@@ -126,6 +126,29 @@ describe('connections', () => {
     for (const outcomes of await clock.until(Promise.all(deliveries))) expect(summary(outcomes)[0]).toMatch(/^ok/)
     await end()
   })
+
+  it('that nobody answers are given up, whenever each of them was begun', async () => {
+    const { environment, transport, end } = await world({}, {}, { network: { faults: () => ({ blackhole: true }) } })
+    const { clock } = environment
+    const deliveries: Promise<unknown>[] = []
+    for (let n = 0; n < 6; n++) {
+      deliveries.push(transport.deliver(job(), call))
+      await clock.advance('6s')
+    }
+    await clock.until(Promise.all(deliveries), '2m')
+    for (const delivery of deliveries) expect(await delivery).toMatchObject(new Map([[1, { status: 'deferred' }]]))
+    await end()
+  })
+
+  it('that are being made cost no timer beside their own', async () => {
+    const { environment, transport, end } = await world({}, {}, { network: { faults: () => ({ blackhole: true }) } })
+    const { clock } = environment
+    const delivery = transport.deliver(job(), call)
+    await clock.advance('1s')
+    expect(clock.pending).toBe(1)
+    expect(summary(await clock.until(delivery))[0]).toMatch(/^deferred destination/)
+    await end()
+  })
 })
 
 describe('an envelope behind a message', () => {

@@ -152,17 +152,35 @@ describe.each(['while a relay runs on it', 'while nothing runs on it'])('a queue
     expect(stats).toMatchObject({ messages: 2, entries: 2, held: 0, lanes: 1, oldest: expect.any(Number) })
     expect((await queue('stats')).stdout).toMatch(/^messages {3}2\nentries {4}2\n[\s\S]*\noldest {5}20\S+Z\n$/)
   })
+})
 
-  it('delivers what is flushed', async () => {
-    const sink = await server(['sink', '--listen', nextHop])
-    expect(await queue('flush', '--all')).toMatchObject({ code: 0, stderr: 'flushed 2 entries\n' })
-    if (when === 'while nothing runs on it')
-      relay = await server(['relay', '--listen', '127.0.0.1:0', '--next-hop', nextHop, '--spool', spool], 1, 'kept')
-    await expect.poll(() => list(), { timeout: 20_000 }).toEqual([])
-    expect((await queue('list')).stderr).toBe('The queue is empty.\n')
-    expect((await queue('stats')).stdout).toMatch(/^messages {3}0\n[\s\S]*lanes {6}0\n$/)
-    expect((await sink.stop()).code).toBe(0)
-  }, 60_000)
+describe('what is flushed', () => {
+  it.each(['while a relay runs', 'before a relay starts'])(
+    'is delivered when it is flushed %s',
+    async (when) => {
+      const spool = ['--spool', join(temporaryFolder(), 'spool')]
+      const nextHop = `127.0.0.1:${await deadPort()}`
+      const relaying = ['relay', '--listen', '127.0.0.1:0', '--next-hop', nextHop, ...spool]
+      const queue = async (...args: readonly string[]): Promise<string> =>
+        (await mailwright('queue', ...args, ...spool)).stdout
+      const first = await server(relaying)
+      await sendMail(first.port, TEXT)
+      await vi.waitUntil(async () => (await queue('list')).includes('attempts 1'), { timeout: 20_000, interval: 100 })
+      if (when === 'before a relay starts') await first.stop()
+      const sink = await server(['sink', '--listen', nextHop])
+      expect(await queue('flush', '--all', '--json')).toBe('{"flushed":1}\n')
+      const second = when === 'before a relay starts' ? await server(relaying) : first
+      await vi.waitUntil(async () => (await queue('list')) === '', { timeout: 20_000, interval: 100 })
+      expect(await mailwright('queue', 'list', ...spool)).toEqual({
+        code: 0,
+        stdout: '',
+        stderr: 'The queue is empty.\n',
+      })
+      expect(await queue('stats')).toMatch(/^messages {3}0\n[\s\S]*lanes {6}0\n$/)
+      expect([(await second.stop()).code, (await sink.stop()).code]).toEqual([0, 0])
+    },
+    60_000,
+  )
 })
 
 describe('a folder that is no spool', () => {
