@@ -4,6 +4,7 @@
  * nothing any more; what was under way inside takes effect or not, as on a disk.
  */
 import {
+  type Arrival,
   type Claim,
   type ClaimQuery,
   type EntriesQuery,
@@ -87,9 +88,9 @@ export function mortalStore(options: MortalStoreOptions): MortalStore {
     close: (): Promise<void> => (life.alive ? inner.close() : never()),
     spool: () => inner.spool(),
     refusing: () => inner.refusing(),
-    onArrival: (listener: () => void): (() => void) =>
-      inner.onArrival(() => {
-        if (life.alive) listener()
+    onArrival: (listener: (by: Arrival) => void): (() => void) =>
+      inner.onArrival((by) => {
+        if (life.alive) listener(by)
       }),
     put: (message: NewMessage, source: MessageSource, claim: PutClaim | undefined, call): Promise<readonly Claim[]> =>
       run(

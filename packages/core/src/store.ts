@@ -81,6 +81,9 @@ export interface Settlement {
   readonly also?: { readonly message: NewMessage; readonly source: MessageSource } | undefined
 }
 
+/** Whose doing an arrival was: an operator's, who wants it tried now, or anybody's. */
+export type Arrival = 'operator' | 'mail'
+
 /** What a settlement leaves of its message in the queue. */
 export type Remainder = 'waiting' | 'nothing'
 
@@ -174,7 +177,7 @@ export interface QueueStore {
   /** Cheap and synchronous: why new mail cannot be taken now, or null. */
   refusing(): Reply<TransientCode> | null
   /** Calls back when entries may have become due by other hands than this process's `put`. The result unsubscribes. */
-  onArrival(listener: () => void): () => void
+  onArrival(listener: (by: Arrival) => void): () => void
 }
 
 export interface PutClaim {

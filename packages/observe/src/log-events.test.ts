@@ -221,7 +221,7 @@ describe('other events', () => {
     ['info', { type: 'message.undeliverable', message: ID, recipients: recipients('x@y.z') }, { to: 'x@y.z' }],
     ['debug', { type: 'message.removed', message: ID }, { id: ID }],
     ['warn', { type: 'lane.state', lane: 'smtp:a', state: 'dead', until: 0 }, { until: '1970-01-01T00:00:00.000Z' }],
-    ['warn', { type: 'store.recovered', messages: 1, strays: 2, corrupt: 3 }, { messages: 1, strays: 2, corrupt: 3 }],
+    ['info', { type: 'store.recovered', messages: 1, strays: 2, corrupt: 3 }, { messages: 1, strays: 2, corrupt: 3 }],
     ['warn', { type: 'store.corrupt', message: ID, problem: 'cut off' }, { id: ID, problem: 'cut off' }],
     ['warn', { type: 'store.refusing', reply: refusal }, { refusing: true, reply: '421 4.3.2 busy' }],
     ['warn', { type: 'store.refusing', reply: null }, { refusing: false }],

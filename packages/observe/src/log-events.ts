@@ -42,7 +42,7 @@ export const DEFAULT_LEVELS: EventLevels = {
   'message.undeliverable': 'info',
   'message.removed': 'debug',
   'lane.state': 'warn',
-  'store.recovered': 'warn',
+  'store.recovered': 'info',
   'store.corrupt': 'warn',
   'store.refusing': 'warn',
   failure: 'error',

@@ -2,7 +2,7 @@
  * Carries out what the scheduler decides: claims from the store, runs attempts, and tells the scheduler how they ended.
  * One timer waits for the next due time; leases of long attempts are renewed by another.
  */
-import { type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
+import { type Arrival, type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt } from './attempt.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
@@ -38,8 +38,14 @@ export class Dispatcher {
 
   start(): void {
     this.#running = true
-    this.#unsubscribe = this.#store.onArrival(() => this.wake())
+    this.#unsubscribe = this.#store.onArrival((by) => this.#arrived(by))
     this.wake()
+  }
+
+  /** An operator wants mail tried now, also where the destination was given up for a while. */
+  #arrived(by: Arrival): void {
+    if (by === 'operator') this.tell({ type: 'flushed', now: this.#clock.now() })
+    else this.wake()
   }
 
   /** Something may have become due by other hands. */

@@ -6,6 +6,7 @@
  * waits, except for a body that has to be read into memory before a message is taken.
  */
 import {
+  type Arrival,
   type Call,
   type Claim,
   type ClaimQuery,
@@ -66,7 +67,7 @@ class MemoryStore implements QueueStore {
   readonly #messages = new Map<MessageId, StoredMessage>()
   readonly #lanes = new Map<string, Set<StoredEntry>>()
   readonly #leased = new Set<StoredEntry>()
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(by: Arrival) => void>()
   #bytes = 0
   #tokens = 0
   #open = false
@@ -225,8 +226,8 @@ class MemoryStore implements QueueStore {
     return this.#bytes >= this.#maxBytes ? FULL : null
   }
 
-  onArrival(listener: () => void): () => void {
-    const own = (): void => listener()
+  onArrival(listener: (by: Arrival) => void): () => void {
+    const own = (by: Arrival): void => listener(by)
     this.#listeners.add(own)
     return () => this.#listeners.delete(own)
   }
@@ -300,7 +301,7 @@ class MemoryStore implements QueueStore {
   }
 
   #announce(): void {
-    for (const listener of this.#listeners) listener()
+    for (const listener of this.#listeners) listener('mail')
   }
 
   #assertOpen(): void {

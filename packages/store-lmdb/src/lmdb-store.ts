@@ -8,6 +8,7 @@
  * inside a transaction. Both resolve when the commit is on the disk.
  */
 import {
+  type Arrival,
   type Awaitable,
   type Call,
   type Claim,
@@ -71,7 +72,7 @@ interface Running {
 
 class DiskStore implements LmdbStore {
   readonly #settings: LmdbStoreSettings
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Set<(by: Arrival) => void>()
   #state: Running | undefined
   #opening = false
 
@@ -184,8 +185,8 @@ class DiskStore implements LmdbStore {
     return this.#state?.parts.space.refusing() ?? null
   }
 
-  onArrival(listener: () => void): () => void {
-    const own = (): void => listener()
+  onArrival(listener: (by: Arrival) => void): () => void {
+    const own = (by: Arrival): void => listener(by)
     this.#listeners.add(own)
     return () => this.#listeners.delete(own)
   }
@@ -245,16 +246,16 @@ class DiskStore implements LmdbStore {
     return changed
   }
 
-  #announce(): void {
-    for (const listener of this.#listeners) listener()
+  #announce(by: Arrival = 'mail'): void {
+    for (const listener of this.#listeners) listener(by)
   }
 
-  /** Another process changed the spool. */
+  /** Another process changed the spool: an operator, for there is one owner. */
   #woken({ db, lanes }: StoreParts): void {
     if (this.#state === undefined) return
     db.root.resetReadTxn()
     lanes.forget()
-    this.#announce()
+    this.#announce('operator')
   }
 
   /** After an operator's change. */

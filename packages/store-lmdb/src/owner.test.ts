@@ -90,7 +90,7 @@ describe('an operator', () => {
     await store.put(message('a1', LANE, 1_000), letter(), undefined, CALL)
     expect(await store.nextDue()).toBe(1_000)
     const operator = await spoolProcess(directory, 'operator')
-    const woken = (): Promise<void> => new Promise((resolve) => store.onArrival(resolve))
+    const woken = (): Promise<void> => new Promise((resolve) => store.onArrival((by) => by === 'operator' && resolve()))
 
     let wake = woken()
     expect(await operator.call('reschedule', {}, 5)).toBe(1)

@@ -66,7 +66,7 @@ export function faultyStore(inner: QueueStore = memoryStore()): {
     remove: (selection) => inner.remove(selection),
     stats: () => inner.stats(),
     refusing: () => inner.refusing(),
-    onArrival(listener: () => void): () => void {
+    onArrival(listener: Parameters<QueueStore['onArrival']>[0]): () => void {
       listeners += 1
       const end = inner.onArrival(listener)
       return () => {
