@@ -16,11 +16,12 @@ interface Holdings {
 }
 
 test('after 10,000 abusive sessions the server holds what it held before', async () => {
-  const { stdout } = await promisify(execFile)(process.execPath, [SOAK, '10000', String(SEED)]).catch(
-    (error: { stdout: string; stderr: string }) => {
-      throw new Error(`the soak failed, seed ${SEED}:\n${error.stderr}\n${error.stdout}`)
-    },
-  )
+  const { stdout } = await promisify(execFile)(process.execPath, [SOAK, '10000', String(SEED)], {
+    timeout: 170_000,
+    killSignal: 'SIGKILL',
+  }).catch((error: { stdout: string; stderr: string }) => {
+    throw new Error(`the soak failed, seed ${SEED}:\n${error.stderr}\n${error.stdout}`)
+  })
   const report = JSON.parse(stdout) as { before: Holdings; after: Holdings; acknowledged: number; arrived: number }
   const { before, after } = report
   expect(report).toMatchObject({ missing: [], corrupt: 0, complaints: [], failures: [] })
@@ -32,4 +33,4 @@ test('after 10,000 abusive sessions the server holds what it held before', async
   // MiB. Half a kilobyte kept of each session would be five.
   expect(after.heap - before.heap).toBeLessThan(2)
   expect(after.external - before.external).toBeLessThan(2)
-}, 120_000)
+}, 180_000)

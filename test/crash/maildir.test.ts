@@ -68,9 +68,10 @@ test(`an MX that is killed ${ROUNDS} times while it delivers loses nothing and s
   )
   const reader = new Reader(directory)
   const start = (): Victim => startVictim(['run', ASSEMBLY, '--log-level', 'error'], { CRASH_DIRECTORY: directory })
+  let mx: Victim | undefined
   try {
     for (let round = 0; round < ROUNDS; round++) {
-      const mx = start()
+      mx = start()
       const port = await mx.listening
       if (port === undefined) throw new Error(`round ${round}: the MX did not start:\n${mx.complaints()}`)
       const load = sending.until(port, CLIENTS)
@@ -80,7 +81,7 @@ test(`an MX that is killed ${ROUNDS} times while it delivers loses nothing and s
       expect({ round, partial: (await reader.look()).partial }).toEqual({ round, partial: [] })
       expect(mx.complaints()).toBe('')
     }
-    const mx = start()
+    mx = start()
     await sending.send((await mx.listening)!, 10)
     await emptyQueue(join(directory, 'spool'))
     expect(await mx.stop()).toBe(0)
@@ -95,6 +96,7 @@ test(`an MX that is killed ${ROUNDS} times while it delivers loses nothing and s
     expect({ seed, missing, partial }).toEqual({ seed, missing: [], partial: [] })
     expect(sending.acknowledged.size).toBeGreaterThan(ROUNDS)
   } finally {
+    await mx?.kill()
     await rm(directory, { recursive: true, force: true })
   }
 }, 120_000)

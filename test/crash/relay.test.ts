@@ -31,10 +31,11 @@ test(`a relay that is killed ${ROUNDS} times under load loses nothing that it ac
       ...['relay', '--listen', '127.0.0.1:0', '--next-hop', `127.0.0.1:${sink.port}`],
       ...['--spool', spool, '--hostname', 'relay.example', '--log-level', 'error'],
     ])
+  let relay: Victim | undefined
   try {
     for (let round = 0; round < ROUNDS; round++) {
       sink.mood = MOODS[randomInt(random, MOODS.length)]!
-      const relay = start()
+      relay = start()
       const birth = randomInt(random, STILLBORN) === 0 ? 'killed' : 'served'
       if (birth === 'killed') await sleep(randomInt(random, LIFE_MS))
       else {
@@ -49,7 +50,7 @@ test(`a relay that is killed ${ROUNDS} times under load loses nothing that it ac
       expect(relay.complaints()).toBe('')
     }
     sink.mood = 'healthy'
-    const relay = start()
+    relay = start()
     const port = await relay.listening
     await sending.send(port!, 10)
     await emptyQueue(spool)
@@ -67,6 +68,7 @@ test(`a relay that is killed ${ROUNDS} times under load loses nothing that it ac
     const strays = (await readdir(join(spool, 'bodies'), { recursive: true })).filter((name) => /~|tmp-/.test(name))
     expect(strays).toEqual([])
   } finally {
+    await relay?.kill()
     await sink.close()
     await rm(directory, { recursive: true, force: true })
   }

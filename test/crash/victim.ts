@@ -23,6 +23,9 @@ export function startVictim(args: readonly string[], env: Readonly<Record<string
     env: { ...process.env, ...env },
   })
   const closed = once(child, 'close')
+  // Nobody outlives a test that was given up.
+  const last = (): void => void child.kill('SIGKILL')
+  process.once('exit', last)
   let said = ''
   const listening = Promise.withResolvers<number | undefined>()
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
@@ -30,7 +33,10 @@ export function startVictim(args: readonly string[], env: Readonly<Record<string
     const port = /^mailwright: listening on smtp:\/\/127\.0\.0\.1:(\d+)$/m.exec(said)?.[1]
     if (port !== undefined) listening.resolve(Number(port))
   })
-  child.once('close', () => listening.resolve(undefined))
+  child.once('close', () => {
+    process.off('exit', last)
+    listening.resolve(undefined)
+  })
   return {
     listening: listening.promise,
     complaints: () => said.replace(/^mailwright: listening on .*\n/gm, ''),

@@ -47,6 +47,9 @@ import { type PolicyPanel, policyPanel } from './policy-panel.ts'
 import { type MessageHandOff, receiveMessage } from './receive-message.ts'
 import { type Ruling, refusalOf, SILENCE, together } from './stage.ts'
 
+/** Why work for a client ends with it. Made once: an abort without a reason builds an error, with its stack, each time. */
+const CLIENT_GONE = new MailwrightError('ERR_MAILWRIGHT_CONNECTION', 'the client is gone')
+
 /** A session whose facts the dialogue updates as it learns them. */
 type LiveSession = { -readonly [K in keyof Session]: Session[K] }
 /** A transaction under way. */
@@ -270,7 +273,7 @@ export class MailDialogue implements Dialogue {
     this.#handOff?.abort()
     this.#handOff = undefined
     this.#forget()
-    this.#end.abort()
+    this.#end.abort(CLIENT_GONE)
     this.#policies.tell((policy) => policy.close?.())
     if (this.#events.wanted)
       this.#events.emit({ type: 'session.closed', session: { ...this.session }, messages: this.#messages })
