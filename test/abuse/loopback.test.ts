@@ -6,7 +6,8 @@ import { lmdbStore } from '@mailwright/store-lmdb'
 import { seededRandom, testAuthority } from '@mailwright/testing'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Guards, installGuards } from './guards.ts'
-import { ask, commit, ENVELOPE, greet, HELLO, OFFENCES, type Scene, stuffed, submit } from './offences.ts'
+import { commit, OFFENCES } from './offences.ts'
+import { ask, ENVELOPE, greet, HELLO, type Scene, stuffed, submit } from './speech.ts'
 import { startTarget, type Target } from './target.ts'
 
 let target: Target

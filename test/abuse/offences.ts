@@ -3,15 +3,9 @@
  * its replies, in order. An offence returns when it has done its worst; whoever commits it hangs up afterwards.
  */
 import { type Random, randomInt } from '@mailwright/core'
-import { dotStuffer } from '@mailwright/message'
 import type { Farewell, RawClient } from '../support/raw-client.ts'
-import type { Ledger, Letter } from './ledger.ts'
+import { ask, clientHello, ENVELOPE, flood, greet, HELLO, type Scene, stuffed, submit } from './speech.ts'
 import { INLINE_LIMIT, MAX_SIZE } from './target.ts'
-
-export interface Scene {
-  readonly random: Random
-  readonly ledger: Ledger
-}
 
 export interface Offence {
   readonly name: string
@@ -21,41 +15,6 @@ export interface Offence {
   /** What the server says is not text from some point on: TLS. */
   readonly speech?: 'binary'
   commit(client: RawClient, scene: Scene): Promise<void>
-}
-
-export const HELLO = 'EHLO client.example\r\n'
-export const ENVELOPE = 'MAIL FROM:<ann@example.net>\r\nRCPT TO:<bob@example.org>\r\n'
-const SPILL = 65_536
-
-/** Waits for the greeting and introduces itself. */
-export async function greet(client: RawClient): Promise<void> {
-  await client.reply()
-  client.send(HELLO)
-  await client.reply()
-}
-
-/** Sends commands in one write and waits for as many replies. */
-export async function ask(client: RawClient, commands: string): Promise<(string | undefined)[]> {
-  client.send(commands)
-  const replies: (string | undefined)[] = []
-  for (let count = commands.split('\r\n').length - 1; count > 0; count--) replies.push(await client.reply())
-  return replies
-}
-
-/** A letter as it goes over the wire, final dot included. */
-export function stuffed({ bytes }: Letter): Buffer {
-  const stuffer = dotStuffer()
-  return Buffer.concat([stuffer.push(bytes), stuffer.end()])
-}
-
-/** Sends a letter as a decent client does. True when the server took it; that is a promise. */
-export async function submit(client: RawClient, { ledger }: Scene, letter: Letter): Promise<boolean> {
-  const go = (await ask(client, `${ENVELOPE}DATA\r\n`)).at(-1)
-  if (go?.startsWith('354') !== true) return false
-  await client.pour(stuffed(letter))
-  const taken = (await client.reply())?.startsWith('250') === true
-  if (taken) ledger.promise(letter)
-  return taken
 }
 
 /** The server may have got as far as any of these replies when the client was gone. */
@@ -73,13 +32,6 @@ function letterSize(random: Random): number {
   return randomInt(random, 20) === 0 ? INLINE_LIMIT + randomInt(random, 200_000) : randomInt(random, 5_000)
 }
 
-/** Sends until the server has had enough, at most `limit` bytes. */
-async function flood(client: RawClient, piece: string, limit: number): Promise<void> {
-  const block = Buffer.from(piece.repeat(Math.ceil(SPILL / piece.length)))
-  for (let sent = 0; sent < limit && (await client.pour(block)); sent += block.length);
-  await client.ended()
-}
-
 function commands(name: string, lines: readonly string[], answer: RegExp, weight = 3): Offence {
   return {
     name,
@@ -90,12 +42,6 @@ function commands(name: string, lines: readonly string[], answer: RegExp, weight
       await ask(client, lines.map((line) => `${line}\r\n`).join(''))
     },
   }
-}
-
-/** The first bytes of a TLS 1.3 handshake (RFC 8446 §4.1.2), as a client sends it that expects implicit TLS. */
-export function clientHello(random: Random): Buffer {
-  const body = Buffer.from(random.bytes(300))
-  return Buffer.concat([Buffer.from([0x16, 0x03, 0x01, 0x01, 0x30, 0x01, 0x00, 0x01, 0x2c, 0x03, 0x03]), body])
 }
 
 export const OFFENCES: readonly Offence[] = [

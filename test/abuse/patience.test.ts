@@ -2,7 +2,7 @@
 import { policy, sleep } from '@mailwright/core'
 import { testAuthority } from '@mailwright/testing'
 import { expect, test } from 'vitest'
-import { ask, clientHello, ENVELOPE, greet, HELLO, stuffed, submit } from './offences.ts'
+import { ask, clientHello, ENVELOPE, greet, HELLO, stuffed, submit } from './speech.ts'
 import { openWorld } from './world.ts'
 
 test.each([

@@ -3,7 +3,7 @@ import { type Call, MailwrightError, reply, type Spool } from '@mailwright/core'
 import { memoryStore } from '@mailwright/queue'
 import { expect, test } from 'vitest'
 import { type Faults, faultyStore } from './faulty-store.ts'
-import { ask, ENVELOPE, greet, stuffed, submit } from './offences.ts'
+import { ask, ENVELOPE, greet, stuffed, submit } from './speech.ts'
 import { openWorld, type World } from './world.ts'
 
 const FULL = reply(452, '4.3.1', 'Insufficient system storage')

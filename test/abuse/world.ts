@@ -2,7 +2,7 @@
 import { type ManualClock, type MemoryNetwork, testEnvironment } from '@mailwright/testing'
 import { expect } from 'vitest'
 import { type Guards, installGuards } from './guards.ts'
-import type { Scene } from './offences.ts'
+import type { Scene } from './speech.ts'
 import { startTarget, type Target, type TargetOptions } from './target.ts'
 
 export interface World {
