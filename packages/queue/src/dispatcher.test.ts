@@ -38,6 +38,30 @@ describe('a destination that cannot take much at once', () => {
 })
 
 describe('a destination that is down', () => {
+  it('is tried at once when an operator of another process wants it, but not for mail by other hands', async () => {
+    let up = false
+    let tell: (by: 'operator' | 'mail') => void = () => undefined
+    const { store } = faultyStore()
+    const watched: QueueStore = {
+      ...store,
+      onArrival(listener) {
+        tell = listener
+        return store.onArrival(listener)
+      },
+    }
+    const { send, smtp, clock } = await started({ store: watched, outcomes: () => (up ? 'ok' : DOWN) })
+    for (let message = 0; message < 6; message++) await send({ to: ['ann@down.example'] })
+    await clock.settle()
+    up = true
+    const before = smtp.jobs.length
+    tell('mail')
+    await clock.settle()
+    expect(smtp.jobs).toHaveLength(before)
+    tell('operator')
+    await clock.settle()
+    expect(smtp.jobs.length).toBeGreaterThan(before)
+  })
+
   it('is tried by a few messages every five minutes, and by all when it is back', async () => {
     let up = false
     const { send, smtp, clock, scope, entries } = await started({
