@@ -20,7 +20,10 @@ export async function serve(mta: Mta, level: LogLevel = 'info'): Promise<void> {
 
 /** One line for each listener that is ready: `mailwright: listening on smtp://127.0.0.1:2525`. */
 export function announceListeners(mta: Mta): void {
-  mta.events.subscribe((event) => {
-    if (event.type === 'listener.ready') console.error(`mailwright: listening on ${event.url}`)
-  })
+  mta.events.subscribe(
+    (event) => {
+      if (event.type === 'listener.ready') console.error(`mailwright: listening on ${event.url}`)
+    },
+    (type) => type === 'listener.ready',
+  )
 }

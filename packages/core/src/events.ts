@@ -1,6 +1,6 @@
 /**
  * What happens, as a closed, documented vocabulary with causal ids. Blocks never log: logs, metrics, dashboards and
- * audit are subscribers. An event is built only while somebody listens: check `wanted` first on hot paths.
+ * audit are subscribers. An event is built only for somebody who listens: ask `wants` first on hot paths.
  */
 
 import type { MessageId, Recipient } from './envelope.ts'
@@ -110,11 +110,14 @@ export interface Delays {
 export type EventOf<T extends MailEvent['type']> = Extract<MailEvent, { type: T }>
 export type Listener = (event: MailEvent, at: number) => void
 
+/** Whether a listener hears events of a type. Asked each time, so that it may change its mind. */
+export type Interest = (type: MailEvent['type']) => boolean
+
 export interface Events {
-  /** Whether anybody listens. */
-  readonly wanted: boolean
+  /** Whether anybody hears events of this type. Cheap: for hot paths, which build no event otherwise. */
+  wants(type: MailEvent['type']): boolean
   /** Tells every listener, in order of subscription. A listener that throws becomes a `failure` event for the others. */
   emit(event: MailEvent): void
-  /** Subscribes; the result ends the subscription. `at` is ms since the epoch. */
-  subscribe(listener: Listener): () => void
+  /** Subscribes, to all events or those of interest; the result ends the subscription. `at` is ms since the epoch. */
+  subscribe(listener: Listener, interest?: Interest): () => void
 }

@@ -578,7 +578,7 @@ describe('the end of the connection', () => {
   test('nothing is told while nobody listens', async () => {
     const transport = scriptedTransport({ outcomes: { '*': [deferred('450 4.2.0 later'), 'ok'] } })
     const client = conversation({ transport })
-    Object.defineProperty(client.events, 'wanted', { value: false })
+    Object.defineProperty(client.events, 'wants', { value: () => false })
     client.events.clear()
     await client.upToData()
     await client.data(MESSAGE)

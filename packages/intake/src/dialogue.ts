@@ -8,7 +8,6 @@
 import {
   type Awaitable,
   type BodySink,
-  type Call,
   type ClientConnection,
   type DataAnswer,
   type Dialogue,
@@ -30,6 +29,7 @@ import {
   type Transaction,
   type TransientCode,
 } from '@mailwright/core'
+import { ClientCall } from './client-call.ts'
 import {
   closing,
   NESTED_MAIL,
@@ -62,9 +62,8 @@ export class MailDialogue implements Dialogue {
   readonly #settings: IntakeSettings
   readonly #environment: Environment
   readonly #events: Events
-  /** Ends what is under way for this client; replaced when a hand-off had to be given up. */
-  #end = new AbortController()
-  #call: Call = { signal: this.#end.signal }
+  /** What is under way for this client; replaced when a hand-off had to be given up. */
+  #call = new ClientCall()
   readonly #policies: PolicyPanel
   #transaction: LiveTransaction | undefined
   /** Who was accepted in this transaction: a second RCPT for the same mailbox adds nobody. */
@@ -102,7 +101,7 @@ export class MailDialogue implements Dialogue {
       user: undefined,
     }
     this.#policies = policyPanel(settings.policies, this.session, environment, events, settings.stageTimeoutMs)
-    if (events.wanted) events.emit({ type: 'session.opened', session: { ...this.session } })
+    if (events.wants('session.opened')) events.emit({ type: 'session.opened', session: { ...this.session } })
   }
 
   greet(): Awaitable<Reply> {
@@ -139,7 +138,8 @@ export class MailDialogue implements Dialogue {
     this.session.tls = tls
     delete this.#kept.helo
     this.#fromHelo = SILENCE
-    if (this.#events.wanted) this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
+    if (this.#events.wants('session.secured'))
+      this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
   }
 
   mail(command: MailCommand): Awaitable<Reply> {
@@ -273,18 +273,17 @@ export class MailDialogue implements Dialogue {
     this.#handOff?.abort()
     this.#handOff = undefined
     this.#forget()
-    this.#end.abort(CLIENT_GONE)
+    this.#call.end(CLIENT_GONE)
     this.#policies.tell((policy) => policy.close?.())
-    if (this.#events.wanted)
+    if (this.#events.wants('session.closed'))
       this.#events.emit({ type: 'session.closed', session: { ...this.session }, messages: this.#messages })
     this.#closed = true
   }
 
   /** Ends what still runs for this client, and lets the client go on. */
   #giveUp(): void {
-    this.#end.abort(new MailwrightError('ERR_MAILWRIGHT_TIMEOUT', 'the hand-off took too long'))
-    this.#end = new AbortController()
-    this.#call = { signal: this.#end.signal }
+    this.#call.end(new MailwrightError('ERR_MAILWRIGHT_TIMEOUT', 'the hand-off took too long'))
+    this.#call = new ClientCall()
   }
 
   /** Why the transport takes nothing now; one that cannot even say so takes nothing. */
@@ -330,7 +329,7 @@ export class MailDialogue implements Dialogue {
   ): R {
     const spoken = ruling !== undefined && closes(ruling) ? closing(answer) : answer
     // What a policy still answers when the client has gone is of no interest.
-    if (this.#events.wanted && !this.#closed) {
+    if (this.#events.wants('dialogue.refused') && !this.#closed) {
       this.#events.emit({
         type: 'dialogue.refused',
         session: { ...this.session },

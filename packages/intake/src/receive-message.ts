@@ -113,7 +113,7 @@ export function receiveMessage(reception: Reception): MessageHandOff {
     const decisive = together(reception.before, ruling)
     if (decisive.verdict.kind !== 'discard') return handOff(id, source, decisive)
     await source.spooled?.discard()
-    if (reception.events.wanted) {
+    if (reception.events.wants('message.discarded')) {
       const session = { ...reception.session }
       reception.events.emit({ type: 'message.discarded', session, message: id, policy: decisive.policy })
     }
@@ -223,7 +223,7 @@ export function receiveMessage(reception: Reception): MessageHandOff {
   }
 
   function emitAccepted(job: DeliveryJob, outcomes: ReadonlyMap<RecipientId, Outcome>): void {
-    if (!reception.events.wanted) return
+    if (!reception.events.wants('message.accepted')) return
     const { recipients, sender } = job.envelope
     const taken = recipients.every(({ id }) => outcomes.get(id)?.status === 'ok')
     reception.events.emit({

@@ -1,41 +1,52 @@
-import type { Clock, Events, Listener, MailEvent } from '@mailwright/core'
+import type { Clock, Events, Interest, Listener, MailEvent } from '@mailwright/core'
+
+interface Subscription {
+  readonly listener: Listener
+  readonly interest: Interest | undefined
+}
 
 /** The events of one server. Nobody outside it hears them. */
 export class EventHub implements Events {
   readonly #clock: Clock
   /** Replaced, never changed, so that a listener may end its own subscription while being told. */
-  #listeners: readonly Listener[] = []
+  #subscriptions: readonly Subscription[] = []
 
   constructor(clock: Clock) {
     this.#clock = clock
   }
 
-  get wanted(): boolean {
-    return this.#listeners.length > 0
+  wants(type: MailEvent['type']): boolean {
+    for (const { interest } of this.#subscriptions) if (interest === undefined || interest(type)) return true
+    return false
   }
 
   emit(event: MailEvent): void {
-    const at = this.#clock.now()
-    for (const listener of this.#listeners) {
+    let at: number | undefined
+    for (const subscription of this.#subscriptions) {
+      const { listener, interest } = subscription
+      if (interest !== undefined && !interest(event.type)) continue
+      at ??= this.#clock.now()
       try {
         listener(event, at)
       } catch (error) {
-        this.#reportBroken(listener, error, at)
+        this.#reportBroken(subscription, error, at)
       }
     }
   }
 
-  subscribe(listener: Listener): () => void {
-    this.#listeners = [...this.#listeners, listener]
+  subscribe(listener: Listener, interest?: Interest): () => void {
+    const subscription: Subscription = { listener, interest }
+    this.#subscriptions = [...this.#subscriptions, subscription]
     return () => {
-      this.#listeners = this.#listeners.filter((other) => other !== listener)
+      this.#subscriptions = this.#subscriptions.filter((other) => other !== subscription)
     }
   }
 
   /** Tells everybody but the broken one. A second failure on the way is dropped: reporting must end somewhere. */
-  #reportBroken(broken: Listener, error: unknown, at: number): void {
-    for (const listener of this.#listeners) {
-      if (listener === broken) continue
+  #reportBroken(broken: Subscription, error: unknown, at: number): void {
+    for (const subscription of this.#subscriptions) {
+      const { listener, interest } = subscription
+      if (subscription === broken || interest?.('failure') === false) continue
       try {
         listener({ type: 'failure', where: 'event listener', error }, at)
       } catch {

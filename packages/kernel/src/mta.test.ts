@@ -154,7 +154,7 @@ describe('events', () => {
     const two = createMta()
     const heard: string[] = []
     one.events.subscribe((event) => heard.push(event.type))
-    expect([one.events.wanted, two.events.wanted]).toEqual([true, false])
+    expect([one.events.wants('listener.ready'), two.events.wants('listener.ready')]).toEqual([true, false])
     two.events.emit({ type: 'message.removed', message: 'm1' })
     one.events.emit({ type: 'failure', where: 'here', error: undefined })
     expect(heard).toEqual(['failure'])

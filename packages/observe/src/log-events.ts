@@ -57,11 +57,14 @@ export const DEFAULT_LEVELS: EventLevels = {
  */
 export function logEvents(events: Events, logger: Logger, options: LogEventsOptions = {}): () => void {
   const levels: EventLevels = { ...DEFAULT_LEVELS, ...options.levels }
+  const logged = (type: MailEvent['type']): boolean => {
+    const level = levels[type]
+    return level !== 'silent' && logger.isLevelEnabled?.(level) !== false
+  }
   return events.subscribe((event) => {
     const level = levels[event.type]
-    if (level === 'silent' || logger.isLevelEnabled?.(level) === false) return
-    logger[level](eventFields(event), event.type)
-  })
+    if (level !== 'silent') logger[level](eventFields(event), event.type)
+  }, logged)
 }
 
 /**

@@ -4,6 +4,9 @@
  */
 import { MailwrightError } from '@mailwright/core'
 
+const ZERO = 48
+const DOT = 46
+
 /** A block of addresses. */
 export interface AddressBlock {
   /** As it was written. */
@@ -53,10 +56,23 @@ export function contains(block: AddressBlock, address: Uint8Array): boolean {
 }
 
 function parseV4(text: string): Uint8Array | undefined {
-  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})$/.exec(text)
-  if (match === null) return undefined
-  const numbers = match.slice(1).map(Number)
-  return numbers.some((number) => number > 255) ? undefined : Uint8Array.from(numbers)
+  const bytes = new Uint8Array(4)
+  let at = 0
+  for (let index = 0; index < 4; index++) {
+    if (index > 0 && text.charCodeAt(at++) !== DOT) return undefined
+    const start = at
+    let number = 0
+    while (at < text.length && at - start < 3 && isDigit(text.charCodeAt(at))) {
+      number = number * 10 + text.charCodeAt(at++) - ZERO
+    }
+    if (at === start || number > 255) return undefined
+    bytes[index] = number
+  }
+  return at === text.length ? bytes : undefined
+}
+
+function isDigit(code: number): boolean {
+  return code >= ZERO && code <= ZERO + 9
 }
 
 function parseV6(text: string): Uint8Array | undefined {

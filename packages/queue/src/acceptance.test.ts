@@ -95,7 +95,7 @@ describe('a message that is taken', () => {
 
   it('builds no event while nobody listens', async () => {
     const { parts, events, entries } = await desk()
-    await acceptMessage({ ...parts, events: { ...events, wanted: false } }, job(), CALL)
+    await acceptMessage({ ...parts, events: { ...events, wants: () => false } }, job(), CALL)
     expect(events.all).toEqual([])
     expect(await entries()).toHaveLength(1)
   })

@@ -92,7 +92,7 @@ async function storeMessage(
     const now = parts.environment.clock.now()
     const claim = reserved.size > 0 ? { lanes: reserved, now, leaseMs: parts.leaseMs } : undefined
     claims = await parts.store.put(message, source, claim, call)
-    if (parts.events.wanted) {
+    if (parts.events.wants('message.queued')) {
       parts.events.emit({
         type: 'message.queued',
         message: message.id,

@@ -16,6 +16,15 @@ export interface SettledAttempt {
 
 /** An event for each recipient, one about the notice, and one when nothing of the message is left. */
 export function tellAttempt(events: Events, attempt: SettledAttempt): void {
+  const { entry } = attempt.claim
+  if (events.wants('recipient.settled')) tellRecipients(events, attempt)
+  tellBounce(events, attempt)
+  if (attempt.remainder === 'nothing' && events.wants('message.removed')) {
+    events.emit({ type: 'message.removed', message: entry.message })
+  }
+}
+
+function tellRecipients(events: Events, attempt: SettledAttempt): void {
   const { claim, lane, conclusions, startedAt, endedAt } = attempt
   const { entry } = claim
   for (const recipient of entry.recipients) {
@@ -32,8 +41,6 @@ export function tellAttempt(events: Events, attempt: SettledAttempt): void {
       retryAt: outcome.status === 'deferred' ? conclusions.retryAt : undefined,
     })
   }
-  tellBounce(events, attempt)
-  if (attempt.remainder === 'nothing') events.emit({ type: 'message.removed', message: entry.message })
 }
 
 function tellBounce(events: Events, { claim, conclusions, bounce }: SettledAttempt): void {

@@ -145,7 +145,11 @@ describe('an attempt', () => {
 
   it('builds no events while nobody listens', async () => {
     const { parts, claim, events } = await claimed()
-    await attempt({ ...parts, events: { ...events, wanted: false, emit: () => expect.unreachable() } }, claim, CALL)
+    await attempt(
+      { ...parts, events: { ...events, wants: () => false, emit: () => expect.unreachable() } },
+      claim,
+      CALL,
+    )
   })
 })
 

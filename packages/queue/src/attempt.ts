@@ -82,9 +82,7 @@ export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Pr
   const { unreachable } = conclusions
   const remainder = await settle(parts, claim, settlement, call)
   if (remainder === undefined) return { ...ABANDONED, unreachable }
-  if (parts.events.wanted) {
-    tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
-  }
+  tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
   return {
     unreachable,
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,

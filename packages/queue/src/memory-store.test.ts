@@ -13,7 +13,7 @@ storeConformance({
 })
 
 const CALL: Call = { signal: new AbortController().signal }
-const EVENTS = { wanted: false, emit: () => {}, subscribe: () => () => {} }
+const EVENTS = { wants: () => false, emit: () => {}, subscribe: () => () => {} }
 
 function message(id: string) {
   const address = { local: 'ann', domain: 'example.org' }

@@ -23,6 +23,7 @@ export function tlsFacts(socket: TLSSocket): TlsFacts {
 
 /** Without zone, and an IPv4-mapped address as IPv4, however it is written. */
 function plainAddress(address: string): string {
+  if (!address.includes(':')) return address
   const zone = address.indexOf('%')
   const bare = zone < 0 ? address : address.slice(0, zone)
   return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(bare) ? bare.slice(7) : bare.toLowerCase()

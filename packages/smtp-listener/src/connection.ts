@@ -21,7 +21,7 @@ import {
   wireText,
 } from '@mailwright/core'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
-import { serverOf, tlsFacts } from './client.ts'
+import { tlsFacts } from './client.ts'
 import { Conversation } from './conversation.ts'
 import { Deadline } from './deadline.ts'
 import type { Line } from './line.ts'
@@ -63,11 +63,18 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   #upgradingSocket: Socket | undefined
   #handshakeReported = false
 
-  constructor(server: MailServer, wire: Wire, client: Peer, host: ConnectionHost, id: string) {
-    super(server, wire as Socket, { id })
+  constructor(server: MailServer, wire: Wire, client: Peer, local: Peer, host: ConnectionHost, id: string) {
+    // With the addresses given, smtp-server does not ask the system for them.
+    super(server, wire as Socket, {
+      id,
+      localAddress: local.address,
+      localPort: local.port,
+      remoteAddress: client.address,
+      remotePort: client.port,
+    })
     this.#host = host
     this.#client = client
-    this.#local = serverOf(wire)
+    this.#local = local
     this.#sessionEnd = host.clock.now() + host.config.sessionMs
     this.#deadline = new Deadline(host.clock, () => this._onTimeout())
   }
@@ -135,6 +142,23 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     // A paused socket would never see the client's end; what still comes is thrown away.
     socket.resume()
     this.#deadline.set(this.#host.clock.now() + LINGER_MS)
+  }
+
+  /**
+   * After QUIT a plain socket is closed at once, as Postfix does: the system still sends what was written. That saves
+   * the wait for the client's end, and the error of the many clients that do not wait for our 221.
+   */
+  part(): void {
+    this.#flush()
+    const socket = this._socket
+    if (this._closing || this._closed) return
+    if (this.secure || socket.writableLength > 0 || this.#reader?.idle !== true) {
+      this.close()
+      return
+    }
+    this._closing = true
+    if (this._parser !== false) this._parser.isClosed = true
+    socket.destroy()
   }
 
   /** Cuts the connection off at once. */

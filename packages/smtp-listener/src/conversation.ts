@@ -14,7 +14,7 @@ import {
   SERVICE_UNAVAILABLE,
   type TlsFacts,
 } from '@mailwright/core'
-import { type Gate, gate, type Line } from './line.ts'
+import { type Line, later } from './line.ts'
 import { Manners } from './manners.ts'
 import * as replies from './replies.ts'
 import { Transaction } from './transaction.ts'
@@ -37,8 +37,6 @@ export class Conversation {
   readonly #dialogue: Dialogue
   readonly #line: Line
   readonly #rules: ConversationRules
-  readonly #greetGate: Gate<Reply>
-  readonly #heloGate: Gate<Reply>
   #verb: 'EHLO' | 'HELO' | 'LHLO' = 'HELO'
   #greeted = false
   #extended = false
@@ -50,8 +48,6 @@ export class Conversation {
     this.#rules = rules
     this.manners = new Manners(dialogue, line, rules.maxJunk)
     this.transaction = new Transaction(dialogue, line, this.manners, rules)
-    this.#greetGate = gate(line, (answer) => this.#greetAnswered(answer), this.#greetFailed)
-    this.#heloGate = gate(line, (answer) => this.#heloAnswered(answer), this.#failed)
   }
 
   /** Whether the client has introduced itself. */
@@ -62,11 +58,19 @@ export class Conversation {
   /** The greeting. False when the answer is not there yet. */
   greet(): boolean {
     try {
-      return this.#greetGate(this.#dialogue.greet())
+      const answer = this.#dialogue.greet()
+      if (answer instanceof Promise)
+        return later(
+          this.#line,
+          answer,
+          (it) => this.#greetAnswered(it),
+          (why) => this.#greetFailed(why),
+        )
+      this.#greetAnswered(answer)
     } catch (error) {
       this.#greetFailed(error)
-      return true
     }
+    return true
   }
 
   /** One whole command line. True when it is answered; false when `proceed` will be called. */
@@ -161,7 +165,7 @@ export class Conversation {
         return this.manners.humour('rset', replies.OK)
       case 'QUIT':
         this.#line.say(replies.wireReply(replies.BYE))
-        this.#line.close()
+        this.#line.part()
         return true
       case 'STARTTLS':
         return this.#starttls()
@@ -178,7 +182,16 @@ export class Conversation {
     if (this.manners.tired()) return this.manners.dismiss('helo', replies.TOO_MANY_ERRORS)
     this.transaction.end()
     this.#verb = verb
-    return this.#heloGate(this.#dialogue.helo(verb, name))
+    const answer = this.#dialogue.helo(verb, name)
+    if (answer instanceof Promise)
+      return later(
+        this.#line,
+        answer,
+        (it) => this.#heloAnswered(it),
+        (why) => this.#failed(why),
+      )
+    this.#heloAnswered(answer)
+    return true
   }
 
   #starttls(): boolean {
@@ -217,11 +230,12 @@ export class Conversation {
     return this.#rules.protocol === 'lmtp' ? replies.LHLO_FIRST : replies.HELO_FIRST
   }
 
-  readonly #failed = (error: unknown): void => {
+  #failed(error: unknown): void {
     this.#line.bug('command', error)
     this.#line.say(replies.wireReply(LOCAL_ERROR))
   }
-  readonly #greetFailed = (error: unknown): void => {
+
+  #greetFailed(error: unknown): void {
     this.#line.bug('greeting', error)
     this.#line.say(replies.wireReply(replies.CONNECTION_FAILED))
     this.#line.close()

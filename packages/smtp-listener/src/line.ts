@@ -1,6 +1,4 @@
 /** The seam between the dialogue's rules and the connection that carries it. */
-import type { Awaitable } from '@mailwright/core'
-
 /** What the rules may ask of their connection. */
 export interface Line {
   readonly tls: 'none' | 'offered' | 'active'
@@ -9,6 +7,8 @@ export interface Line {
   say(wire: string): void
   /** Sends what is left and ends the connection. Nothing is read any more. */
   close(): void
+  /** The same after QUIT, when nobody waits for anything but the reply: no need to wait for the client's end. */
+  part(): void
   /** The next bytes are message data. */
   startData(): void
   /** Begins the handshake. */
@@ -19,32 +19,29 @@ export interface Line {
   bug(where: string, error: unknown): void
 }
 
-/** Deals with an answer: true when it was dealt with at once, false when `line.proceed()` will be called. */
-export type Gate<A> = (answer: Awaitable<A>) => boolean
-
 /**
- * Makes the place where one kind of answer is dealt with, now or when it comes. Made once per connection, so that an
- * answer that has to be waited for costs no closures, and one that is there costs no tick.
+ * Deals with an answer when it comes, and lets the client go on then: false, as in "not answered yet". Only an answer
+ * that has to be waited for comes here; one that is there costs neither a tick nor a closure.
  */
-export function gate<A>(line: Line, settle: (answer: A) => void, fail: (error: unknown) => void): Gate<A> {
-  const late = (answer: A): void => {
-    try {
-      settle(answer)
-    } catch (error) {
+export function later<A>(
+  line: Line,
+  answer: Promise<A>,
+  settle: (answer: A) => void,
+  fail: (error: unknown) => void,
+): false {
+  answer.then(
+    (value) => {
+      try {
+        settle(value)
+      } catch (error) {
+        fail(error)
+      }
+      line.proceed()
+    },
+    (error: unknown) => {
       fail(error)
-    }
-    line.proceed()
-  }
-  const lateFailure = (error: unknown): void => {
-    fail(error)
-    line.proceed()
-  }
-  return (answer: Awaitable<A>): boolean => {
-    if (answer instanceof Promise) {
-      answer.then(late, lateFailure)
-      return false
-    }
-    settle(answer)
-    return true
-  }
+      line.proceed()
+    },
+  )
+  return false
 }

@@ -18,7 +18,7 @@ import {
   type Scope,
   type Wire,
 } from '@mailwright/core'
-import { clientOf } from './client.ts'
+import { clientOf, serverOf } from './client.ts'
 import type { ConnectionHost, MailConnection } from './connection.ts'
 import { connectionLimits } from './limits.ts'
 import { type ListenerConfig, listenerConfig, type SmtpListenerOptions } from './options.ts'
@@ -66,6 +66,8 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
   readonly #farewells = new Set<Wire>()
   #listening: Listening | undefined
   #address: ListenTarget | undefined
+  /** Where every connection arrives, if that is one address. */
+  #local: Peer | undefined
   #draining = false
   #closed: Promise<void> = Promise.resolve()
   #onQuiet: (() => void) | undefined
@@ -102,6 +104,8 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     const { host, port } = this.config
     this.#listening = await this.#scope.environment.net.listen({ host, port }, (wire) => this.#accept(wire))
     this.#address = this.#listening.address
+    const { host: address, port: bound } = this.#address
+    if (address !== '0.0.0.0' && address !== '::') this.#local = { address, port: bound }
     this.#scope.events.emit({ type: 'listener.ready', listener: this.#name, url: this.url })
   }
 
@@ -150,9 +154,14 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
       this.#sayFarewell(wire)
       return
     }
-    const connection = this.#server.serve(wire, client)
+    const connection = this.#server.serve(wire, client, this.#localOf(wire))
     // A wire that broke while it was greeted reports its end later, as an event.
     this.#open.add(connection)
+  }
+
+  /** Our end of a connection. Only where we listen on all addresses does the system have to be asked. */
+  #localOf(wire: Wire): Peer {
+    return this.#local ?? serverOf(wire)
   }
 
   /** Tells a client that is turned away why. One that expects TLS could not read it. */
@@ -174,7 +183,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   #refused(client: Peer, reply: Reply, reason: string): void {
     const { events } = this.#scope
-    if (events.wanted) events.emit({ type: 'connection.refused', client, reply, reason })
+    if (events.wants('connection.refused')) events.emit({ type: 'connection.refused', client, reply, reason })
   }
 
   /** Not waited for here: a network may take as long to close as the last connection lives. */

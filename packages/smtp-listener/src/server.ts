@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net'
 import { MailwrightError, type Peer, type Wire } from '@mailwright/core'
 import { SMTPServer } from 'smtp-server'
-import { clientOf } from './client.ts'
+import { clientOf, serverOf } from './client.ts'
 import { type ConnectionHost, MailConnection } from './connection.ts'
 import type { ListenerConfig } from './options.ts'
 
@@ -33,12 +33,12 @@ export class MailServer extends SMTPServer {
     const wire: Wire = socket
     const client = clientOf(wire)
     if (client === undefined) wire.destroy()
-    else this.serve(wire, client)
+    else this.serve(wire, client, serverOf(wire))
   }
 
-  /** The same, where the client is known already. */
-  serve(wire: Wire, client: Peer): MailConnection {
-    const connection = new MailConnection(this, wire, client, this.#host, String(++this.#served))
+  /** The same, where both ends are known already. */
+  serve(wire: Wire, client: Peer, local: Peer): MailConnection {
+    const connection = new MailConnection(this, wire, client, local, this.#host, String(++this.#served))
     this.connections.add(connection)
     connection.init()
     return connection

@@ -16,7 +16,7 @@ import {
   LOCAL_ERROR,
   type Reply,
 } from '@mailwright/core'
-import { type Gate, gate, type Line } from './line.ts'
+import { type Line, later } from './line.ts'
 import type { Manners } from './manners.ts'
 import { parseMail, parseRcpt } from './parameters.ts'
 import * as replies from './replies.ts'
@@ -33,10 +33,6 @@ export class Transaction {
   #recipients = 0
   #sink: BodySink | null = null
   #over = false
-  readonly #mailGate: Gate<Reply>
-  readonly #rcptGate: Gate<Reply>
-  readonly #dataGate: Gate<DataAnswer>
-  readonly #endGate: Gate<readonly Reply[]>
 
   constructor(
     dialogue: Dialogue,
@@ -49,10 +45,6 @@ export class Transaction {
     this.#manners = manners
     this.#protocol = rules.protocol
     this.#maxRecipients = rules.maxRecipients
-    this.#mailGate = gate(line, (answer) => this.#mailAnswered(answer), this.#failed)
-    this.#rcptGate = gate(line, (answer) => this.#rcptAnswered(answer), this.#failed)
-    this.#dataGate = gate(line, (answer) => this.#dataAnswered(answer), this.#failed)
-    this.#endGate = gate(line, (receipts) => this.#sendReceipts(receipts), this.#endFailed)
   }
 
   /** A transaction is under way: it may be finished even while the server stops. */
@@ -72,7 +64,10 @@ export class Transaction {
     const { command, refusal } = parseMail(line, mode)
     if (refusal !== undefined) return this.#manners.refuse('mail', refusal)
     this.#international = command.options.smtputf8 === true
-    return this.#mailGate(this.#dialogue.mail(command))
+    const answer = this.#dialogue.mail(command)
+    if (answer instanceof Promise) return this.#later(answer, (it) => this.#mailAnswered(it))
+    this.#mailAnswered(answer)
+    return true
   }
 
   rcpt(line: string): boolean {
@@ -81,13 +76,19 @@ export class Transaction {
     if (refusal !== undefined) return this.#manners.refuse('rcpt', refusal)
     // No mistake: a long list is sent in several messages (RFC 5321 §4.5.3.1.10).
     if (this.#recipients >= this.#maxRecipients) return this.#manners.decline('rcpt', replies.TOO_MANY_RECIPIENTS)
-    return this.#rcptGate(this.#dialogue.rcpt(command))
+    const answer = this.#dialogue.rcpt(command)
+    if (answer instanceof Promise) return this.#later(answer, (it) => this.#rcptAnswered(it))
+    this.#rcptAnswered(answer)
+    return true
   }
 
   data(): boolean {
     if (!this.#open) return this.#manners.refuse('data', replies.MAIL_FIRST)
     if (this.#recipients === 0) return this.#manners.refuse('data', replies.NO_RECIPIENTS)
-    return this.#dataGate(this.#dialogue.data())
+    const answer = this.#dialogue.data()
+    if (answer instanceof Promise) return this.#later(answer, (it) => this.#dataAnswered(it))
+    this.#dataAnswered(answer)
+    return true
   }
 
   /** Bytes of the message. A promise asks to stop reading; it never rejects. */
@@ -96,7 +97,12 @@ export class Transaction {
     if (sink === null) return
     try {
       const written = sink.write(data)
-      if (written instanceof Promise) return written.then(this.#minded, this.#sinkFailed)
+      if (written instanceof Promise) {
+        return written.then(
+          () => this.#minded(),
+          (error: unknown) => this.#sinkFailed(error),
+        )
+      }
       this.#mind(sink)
     } catch (error) {
       this.#sinkFailed(error)
@@ -108,11 +114,20 @@ export class Transaction {
     const sink = this.#sink
     this.#sink = null
     try {
-      return this.#endGate(sink === null ? [] : sink.end())
+      const receipts = sink === null ? [] : sink.end()
+      if (receipts instanceof Promise) {
+        return later(
+          this.#line,
+          receipts,
+          (them) => this.#sendReceipts(them),
+          (why) => this.#endFailed(why),
+        )
+      }
+      this.#sendReceipts(receipts)
     } catch (error) {
       this.#endFailed(error)
-      return true
     }
+    return true
   }
 
   /** The message will not come to its end. */
@@ -184,15 +199,21 @@ export class Transaction {
     if (closesConnection(answer)) this.#line.close()
   }
 
-  readonly #failed = (error: unknown): void => {
+  #later<A>(answer: Promise<A>, settle: (answer: A) => void): false {
+    return later(this.#line, answer, settle, (error) => this.#failed(error))
+  }
+
+  #failed(error: unknown): void {
     this.#line.bug('transaction', error)
     this.#line.say(replies.wireReply(LOCAL_ERROR))
   }
-  readonly #endFailed = (error: unknown): void => {
+
+  #endFailed(error: unknown): void {
     this.#line.bug('body end', error)
     this.#sendReceipts([])
   }
-  readonly #minded = (): void => {
+
+  #minded(): void {
     const sink = this.#sink
     try {
       if (sink !== null) this.#mind(sink)
@@ -200,7 +221,8 @@ export class Transaction {
       this.#sinkFailed(error)
     }
   }
-  readonly #sinkFailed = (error: unknown): void => {
+
+  #sinkFailed(error: unknown): void {
     this.#line.bug('body write', error)
     this.abort()
   }

@@ -202,7 +202,7 @@ class DiskStore implements LmdbStore {
     let wake: WakeFile | undefined
     if (access === 'owner') {
       const recovered = await recover(parts.db, parts.files)
-      if (events.wanted) events.emit({ type: 'store.recovered', ...recovered })
+      events.emit({ type: 'store.recovered', ...recovered })
       const where = `watching ${directory}`
       wake = await watchWakeFile(
         directory,

@@ -47,9 +47,7 @@ export async function assemble(
 ): Promise<StoreParts> {
   const { db, generation } = spool
   const { directory, access, cacheBytes, minFree } = settings
-  const emit = (event: MailEvent): void => {
-    if (events.wanted) events.emit(event)
-  }
+  const emit = (event: MailEvent): void => events.emit(event)
   const work = new Work((error) => emit({ type: 'failure', where: `the spool in ${directory}`, error }))
   const space = new StorageSpace(
     minFree,

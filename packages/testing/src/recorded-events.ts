@@ -1,5 +1,5 @@
 /** An event channel that remembers what was said. */
-import type { Clock, EventOf, Events, Listener, MailEvent } from '@mailwright/core'
+import type { Clock, EventOf, Events, Interest, Listener, MailEvent } from '@mailwright/core'
 
 export interface RecordedEvents extends Events {
   readonly all: readonly MailEvent[]
@@ -10,7 +10,7 @@ export interface RecordedEvents extends Events {
 }
 
 /**
- * Makes an event channel that is always wanted.
+ * Makes an event channel that hears everything.
  *
  * @example
  * const events = recordedEvents(clock)
@@ -21,15 +21,18 @@ export function recordedEvents(clock: Clock): RecordedEvents {
   let listeners: readonly Listener[] = []
   return {
     all,
-    wanted: true,
+    wants: () => true,
     emit(event: MailEvent): void {
       all.push(event)
       for (const listener of listeners) listener(event, clock.now())
     },
-    subscribe(listener: Listener): () => void {
-      listeners = [...listeners, listener]
+    subscribe(listener: Listener, interest?: Interest): () => void {
+      const told: Listener = (event, at) => {
+        if (interest?.(event.type) !== false) listener(event, at)
+      }
+      listeners = [...listeners, told]
       return () => {
-        listeners = listeners.filter((other) => other !== listener)
+        listeners = listeners.filter((other) => other !== told)
       }
     },
     of<T extends MailEvent['type']>(type: T): readonly EventOf<T>[] {

@@ -5,7 +5,7 @@ import { type LmdbStore, lmdbStore } from '../index.ts'
 import { bodyOf } from './churn.ts'
 
 const CALL: Call = { signal: new AbortController().signal }
-const EVENTS: Events = { wanted: false, emit: () => {}, subscribe: () => () => {} }
+const EVENTS: Events = { wants: () => false, emit: () => {}, subscribe: () => () => {} }
 const HEAD = Buffer.from('Subject: test\r\n\r\n')
 const [, , mode, directory = '', option = ''] = process.argv
 

@@ -66,5 +66,5 @@ export interface EventLog extends Events {
 
 export function eventLog(): EventLog {
   const log: MailEvent[] = []
-  return { log, wanted: true, emit: (event) => void log.push(event), subscribe: () => () => {} }
+  return { log, wants: () => true, emit: (event) => void log.push(event), subscribe: () => () => {} }
 }

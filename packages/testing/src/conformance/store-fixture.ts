@@ -169,7 +169,7 @@ export async function ids(store: QueueStore): Promise<readonly MessageId[]> {
 export function eventLog(): { readonly events: Events; readonly log: readonly MailEvent[] } {
   const log: MailEvent[] = []
   const events: Events = {
-    wanted: true,
+    wants: () => true,
     emit: (event) => void log.push(event),
     subscribe: () => () => {},
   }
