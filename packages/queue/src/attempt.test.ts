@@ -12,7 +12,7 @@ import {
 } from '@mailwright/core'
 import { deferred, delivered, failed, recordedEvents, testEnvironment, testJob } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
-import { type AttemptParts, attempt } from './attempt.ts'
+import { type AttemptParts, type AttemptResult, attempt, type Reception } from './attempt.ts'
 import { retryAfter } from './retry.ts'
 import { faultyStore } from './testing-support/faulty-store.ts'
 import { CALL, type Routes, routerOf } from './testing-support/queue-bench.ts'
@@ -58,6 +58,18 @@ async function claimed(given: Given = {}) {
   return { clock, events, store, faults, parts, claim: claims[0] as Claim, failures, left }
 }
 
+/** Runs an attempt, and tells with its result how the destination received it. */
+async function tried(
+  parts: AttemptParts,
+  claim: Claim,
+  call: Call,
+): Promise<AttemptResult & { readonly unreachable: boolean }> {
+  const receptions: Reception[] = []
+  const result = await attempt(parts, claim, call, (reception) => receptions.push(reception))
+  expect(receptions).toHaveLength(1)
+  return { ...result, unreachable: receptions[0] === 'unreachable' }
+}
+
 /** A transport's answer: these outcomes, for recipients 1, 2 and so on. */
 function answering(...outcomes: readonly Outcome[]): Transport['deliver'] {
   return async () => new Map(outcomes.map((outcome, index) => [index + 1, outcome]))
@@ -74,7 +86,7 @@ describe('an attempt', () => {
         return new Map([[1, delivered()]])
       },
     })
-    await attempt(parts, claim, CALL)
+    await tried(parts, claim, CALL)
     expect(jobs).toMatchObject([
       {
         id: 'm1',
@@ -94,7 +106,7 @@ describe('an attempt', () => {
       },
     })
     await clock.advance(1_000)
-    const result = await clock.until(attempt(parts, claim, CALL))
+    const result = await clock.until(tried(parts, claim, CALL))
     expect(result).toEqual({ unreachable: false, retryAt: undefined, noticeLanes: [] })
     expect(await left()).toEqual([])
     expect(events.all).toMatchObject([
@@ -116,7 +128,7 @@ describe('an attempt', () => {
       deliver: answering(delivered(), deferred('450 4.2.0 greylisted')),
     })
     const retryAt = clock.now() + 5 * MINUTE
-    expect(await attempt(parts, claim, CALL)).toEqual({ unreachable: false, retryAt, noticeLanes: [] })
+    expect(await tried(parts, claim, CALL)).toEqual({ unreachable: false, retryAt, noticeLanes: [] })
     expect(await left()).toMatchObject([
       { dueAt: retryAt, attempts: 1, recipients: [{ id: 2, lastReply: '450 4.2.0 greylisted' }], claimed: false },
     ])
@@ -125,7 +137,7 @@ describe('an attempt', () => {
 
   it('that fails puts the notice in the queue in the same step', async () => {
     const { parts, claim, events, left, faults } = await claimed({ deliver: answering(UNKNOWN) })
-    expect(await attempt(parts, claim, CALL)).toMatchObject({ noticeLanes: ['smtp:example.net'] })
+    expect(await tried(parts, claim, CALL)).toMatchObject({ noticeLanes: ['smtp:example.net'] })
     expect(await left()).toMatchObject([{ message: 'dsn1', sender: null, lane: 'smtp:example.net', attempts: 0 }])
     expect(faults.count('put')).toBe(1)
     expect(events.all).toMatchObject([
@@ -137,7 +149,7 @@ describe('an attempt', () => {
 
   it('that fails mail of the null sender tells the operator: there is nobody else', async () => {
     const { parts, claim, events, left } = await claimed({ sender: null, deliver: answering(UNKNOWN) })
-    await attempt(parts, claim, CALL)
+    await tried(parts, claim, CALL)
     expect(await left()).toEqual([])
     expect(events.of('message.undeliverable')).toMatchObject([{ message: 'm1', recipients: [{ id: 1 }] }])
     expect(events.of('message.bounced')).toEqual([])
@@ -145,24 +157,20 @@ describe('an attempt', () => {
 
   it('builds no events while nobody listens', async () => {
     const { parts, claim, events } = await claimed()
-    await attempt(
-      { ...parts, events: { ...events, wants: () => false, emit: () => expect.unreachable() } },
-      claim,
-      CALL,
-    )
+    await tried({ ...parts, events: { ...events, wants: () => false, emit: () => expect.unreachable() } }, claim, CALL)
   })
 })
 
 describe('mail in a lane nobody serves', () => {
   it('is not bounced when the configuration has lost its transport, and its lane is left alone', async () => {
     const { parts, claim, left } = await claimed({ lane: 'fax:12345' })
-    expect(await attempt(parts, claim, CALL)).toMatchObject({ unreachable: true })
+    expect(await tried(parts, claim, CALL)).toMatchObject({ unreachable: true })
     expect(await left()).toMatchObject([{ recipients: [{ lastReply: '451 4.3.5 No transport fax' }] }])
   })
 
   it('fails with the refusal of its error lane', async () => {
     const { parts, claim, events } = await claimed({ lane: 'error:550 5.1.1 gone' })
-    expect(await attempt(parts, claim, CALL)).toMatchObject({ unreachable: false, noticeLanes: ['smtp:example.net'] })
+    expect(await tried(parts, claim, CALL)).toMatchObject({ unreachable: false, noticeLanes: ['smtp:example.net'] })
     expect(events.of('recipient.settled')).toMatchObject([
       { outcome: { status: 'failed', reply: { code: 550, enhanced: '5.1.1', text: 'gone' } } },
     ])
@@ -181,7 +189,7 @@ describe('a transport that breaks', () => {
     ['answers nonsense', (async () => undefined) as unknown as Transport['deliver']],
   ])('and %s defers the mail, and says nothing of the bug on the wire', async (_how, deliver) => {
     const { parts, claim, failures, left } = await claimed({ deliver })
-    expect(await attempt(parts, claim, CALL)).toMatchObject({ unreachable: false })
+    expect(await tried(parts, claim, CALL)).toMatchObject({ unreachable: false })
     expect(failures()).toEqual(['delivery of m1 by smtp'])
     const [entry] = await left()
     expect(entry?.recipients[0]?.lastReply).toBe('451 4.3.0 Temporary failure, please try again later')
@@ -190,7 +198,7 @@ describe('a transport that breaks', () => {
   it('may say itself that it is for good', async () => {
     const error = new MailwrightError('ERR_MAILWRIGHT_LIMIT', 'too big', { reply: reply(552, '5.3.4', 'too big') })
     const { parts, claim, events } = await claimed({ deliver: () => Promise.reject(error) })
-    await attempt(parts, claim, CALL)
+    await tried(parts, claim, CALL)
     expect(events.of('recipient.settled')).toMatchObject([{ outcome: { status: 'failed', reply: { code: 552 } } }])
   })
 })
@@ -201,7 +209,7 @@ describe('an attempt cut short by shutdown', () => {
       deliver: (_job, call) => sleep(setting.clock, DAY, call.signal).then(() => new Map()),
     })
     const patience = new AbortController()
-    const running = attempt(setting.parts, setting.claim, { signal: patience.signal })
+    const running = tried(setting.parts, setting.claim, { signal: patience.signal })
     return { ...setting, running, giveUp: () => patience.abort(new Error('grace time is over')) }
   }
 
@@ -230,7 +238,7 @@ describe('a settlement that cannot be written', () => {
     const { clock, parts, claim, faults, failures, left } = await claimed()
     const start = clock.now()
     faults.fail('settle', 7)
-    await clock.until(attempt(parts, claim, CALL))
+    await clock.until(tried(parts, claim, CALL))
     expect(clock.now() - start).toBe(1_000 + 2_000 + 5_000 + 10_000 + 3 * 30_000)
     expect(failures()).toEqual(Array(7).fill('settling m1'))
     expect(await left()).toEqual([])
@@ -241,7 +249,7 @@ describe('a settlement that cannot be written', () => {
       deliver: answering(deferred('421 4.4.1 no answer', 'destination')),
     })
     await store.remove({})
-    expect(await attempt(parts, claim, CALL)).toEqual({ unreachable: true, retryAt: undefined, noticeLanes: [] })
+    expect(await tried(parts, claim, CALL)).toEqual({ unreachable: true, retryAt: undefined, noticeLanes: [] })
     expect(failures()).toEqual(['settling m1'])
     expect(hasCode(events.of('failure')[0]?.error, 'ERR_MAILWRIGHT_CLAIM_LOST')).toBe(true)
     expect(events.of('recipient.settled')).toEqual([])
@@ -252,7 +260,7 @@ describe('a settlement that cannot be written', () => {
     const { clock, parts, claim, faults } = await claimed()
     const patience = new AbortController()
     faults.fail('settle')
-    const running = attempt(parts, claim, { signal: patience.signal } satisfies Call)
+    const running = tried(parts, claim, { signal: patience.signal } satisfies Call)
     await clock.advance(500)
     patience.abort(new Error('grace time is over'))
     expect(await running).toMatchObject({ retryAt: undefined })
@@ -274,7 +282,7 @@ describe('a notice that cannot be made now', () => {
       },
     })
     const retryAt = clock.now() + 5 * MINUTE
-    expect(await attempt(parts, claim, CALL)).toEqual({ unreachable: false, retryAt, noticeLanes: [] })
+    expect(await tried(parts, claim, CALL)).toEqual({ unreachable: false, retryAt, noticeLanes: [] })
     expect(failures()).toEqual(['notice about m1'])
     expect(events.of('message.undeliverable')).toEqual([])
     expect(await left()).toMatchObject([
@@ -284,7 +292,7 @@ describe('a notice that cannot be made now', () => {
     broken = false
     await clock.advance('5m')
     const [again] = await store.claim({ lane: 'smtp:example.org', now: clock.now(), limit: 1, leaseMs: MINUTE })
-    await attempt(parts, again!, CALL)
+    await tried(parts, again!, CALL)
     expect((await left()).map(({ message }) => message)).toEqual(['dsn1', 'm1'])
   })
 })

@@ -35,20 +35,31 @@ export interface AttemptParts extends BounceParts {
   readonly retry: RetryRules
 }
 
-/** How an attempt ended, for the scheduler. */
+/** What the destination made of an attempt. */
+export type Reception = 'answered' | 'unreachable'
+
+/** How an attempt ended. */
 export interface AttemptResult {
-  readonly unreachable: boolean
+  /** When what was deferred is due again. */
   readonly retryAt: number | undefined
   /** Lanes in which a notice was stored. */
   readonly noticeLanes: readonly string[]
 }
 
-const ABANDONED: AttemptResult = { unreachable: false, retryAt: undefined, noticeLanes: [] }
+const ABANDONED: AttemptResult = { retryAt: undefined, noticeLanes: [] }
 const NO_LANES: readonly string[] = []
 const SETTLE_RETRY_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 
-/** Runs the attempt to its end. Never rejects. */
-export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Promise<AttemptResult> {
+/**
+ * Runs the attempt to its end. Never rejects. `received` is called once, as soon as the destination is done with it: what
+ * follows, the notice and the settlement, is between us and our store.
+ */
+export async function attempt(
+  parts: AttemptParts,
+  claim: Claim,
+  call: Call,
+  received: (reception: Reception) => void,
+): Promise<AttemptResult> {
   const startedAt = parts.environment.clock.now()
   const lane = parseLaneKey(claim.entry.lane)
   let now: number
@@ -58,11 +69,15 @@ export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Pr
     now = parts.environment.clock.now()
     conclusions = conclude(claim, answered, now, parts.retry)
   } catch (error) {
-    if (call.signal.aborted) return handBack(parts, claim, startedAt)
+    if (call.signal.aborted) {
+      received('answered')
+      return handBack(parts, claim, startedAt)
+    }
     parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
     now = parts.environment.clock.now()
     conclusions = conclude(claim, sameOutcome(envelopeOf(claim), toOutcome(error)), now, parts.retry)
   }
+  received(conclusions.unreachable ? 'unreachable' : 'answered')
   let bounce: Bounce | 'undeliverable' | undefined
   if (conclusions.failed.length > 0) {
     try {
@@ -79,12 +94,10 @@ export async function attempt(parts: AttemptParts, claim: Claim, call: Call): Pr
     counted: true,
     ...(typeof bounce === 'object' ? { also: { message: bounce.message, source: bounce.source } } : {}),
   }
-  const { unreachable } = conclusions
   const remainder = await settle(parts, claim, settlement, call)
-  if (remainder === undefined) return { ...ABANDONED, unreachable }
+  if (remainder === undefined) return ABANDONED
   tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
   return {
-    unreachable,
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
     noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
   }

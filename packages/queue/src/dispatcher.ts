@@ -4,7 +4,7 @@
  */
 import { type Arrival, type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
-import { type AttemptParts, attempt } from './attempt.ts'
+import { type AttemptParts, attempt, type Reception } from './attempt.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
 
 /** How long to leave a store alone that failed to answer. */
@@ -80,21 +80,20 @@ export class Dispatcher {
     this.#checkIdle()
   }
 
-  /** Starts an attempt in a slot it has already. */
+  /**
+   * Starts an attempt in a slot it has already. The slot is the destination's: it is free as soon as that has answered,
+   * while the settlement waits for its commit.
+   */
   #begin(claim: Claim): void {
     this.#active.add(claim)
     this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
-    void attempt(this.#parts, claim, this.#call).then((result) => {
+    const { lane } = claim.entry
+    const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
+    void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
       const now = this.#clock.now()
-      this.tell({
-        type: 'finished',
-        lane: claim.entry.lane,
-        result: result.unreachable ? 'unreachable' : 'answered',
-        retryAt: result.retryAt,
-        now,
-      })
-      for (const lane of result.noticeLanes) this.tell({ type: 'stored', lane, now })
+      this.tell({ type: 'settled', lane, retryAt, now })
+      for (const notice of noticeLanes) this.tell({ type: 'stored', lane: notice, now })
       this.#checkIdle()
     })
   }

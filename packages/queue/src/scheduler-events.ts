@@ -16,11 +16,17 @@ export type SchedulerEvent =
       readonly got: number
       readonly now: number
     }
-  /** An attempt ended. `retryAt`: something of it was deferred until then. */
+  /** The destination is done with an attempt, and has its slot back. `settled` follows. */
   | {
       readonly type: 'finished'
       readonly lane: string
       readonly result: 'answered' | 'unreachable'
+      readonly now: number
+    }
+  /** The store has taken note of an attempt. `retryAt`: something of it was deferred until then. */
+  | {
+      readonly type: 'settled'
+      readonly lane: string
       readonly retryAt?: number | undefined
       readonly now: number
     }

@@ -44,8 +44,10 @@ function offered(one: Scheduler, lane: string): string[] {
   return told(one.step({ type: 'offered', lane, now: 0 }))
 }
 
+/** An attempt that the destination answers and the store settles at once. */
 function finished(one: Scheduler, lane: string, result: 'answered' | 'unreachable' = 'answered', now = 0): string[] {
-  return told(one.step({ type: 'finished', lane, result, now }))
+  const effects = told(one.step({ type: 'finished', lane, result, now }))
+  return [...effects, ...told(one.step({ type: 'settled', lane, now }))]
 }
 
 /** Makes the lane dead: three attempts that reach nobody. */
@@ -251,12 +253,39 @@ describe('the survey of the store', () => {
   })
 })
 
-describe('time', () => {
+describe('an attempt that the destination has answered', () => {
+  it('gives its slot back before it is settled', () => {
+    const one = scheduler({ initial: 1, limit: 1 })
+    offered(one, A)
+    one.step({ type: 'finished', lane: A, result: 'answered', now: 0 })
+    expect(offered(one, A)).toEqual([`grant ${A}`])
+  })
+
+  it('is remembered until it is settled, so that failures in a row are seen as such', () => {
+    const one = scheduler()
+    offered(one, A)
+    one.step({ type: 'finished', lane: A, result: 'unreachable', now: 0 })
+    expect(one.lanes).toBe(1)
+    one.step({ type: 'settled', lane: A, now: 0 })
+    expect(one.lanes).toBe(0)
+  })
+
+  it('lets nothing new begin while the store is behind with as many as may be under way', () => {
+    const one = scheduler({ maxAttempts: 2 })
+    for (let attempt = 0; attempt < 2; attempt++) {
+      offered(one, A)
+      one.step({ type: 'finished', lane: A, result: 'answered', now: 0 })
+    }
+    expect(offered(one, B)).toEqual([])
+    expect(stored(one, C)).toEqual([])
+    expect(told(one.step({ type: 'settled', lane: A, now: 0 }))).toEqual([`claim 2 of ${C}`])
+  })
+
   it('brings deferred mail back when it is due again', () => {
     const one = scheduler()
     offered(one, A)
-    const effects = one.step({ type: 'finished', lane: A, result: 'answered', retryAt: 5_000, now: 0 })
-    expect(told(effects)).toEqual(['wake at 5000'])
+    one.step({ type: 'finished', lane: A, result: 'answered', now: 0 })
+    expect(told(one.step({ type: 'settled', lane: A, retryAt: 5_000, now: 0 }))).toEqual(['wake at 5000'])
   })
 })
 

@@ -15,7 +15,7 @@ import type { Effect, SchedulerEvent } from './scheduler-events.ts'
 export type { Effect, SchedulerEvent } from './scheduler-events.ts'
 
 export interface SchedulerOptions extends ConcurrencyOptions {
-  /** Most attempts under way at once, over all lanes. */
+  /** Most attempts under way at once, over all lanes; and most that wait for their settlement before more are begun. */
   readonly maxAttempts: number
   /** How long a dead destination is left alone, ms. */
   readonly deadMs: number
@@ -27,6 +27,8 @@ interface LaneState {
   readonly concurrency: Concurrency
   /** Slots in use: attempts under way, and claims asked for. */
   busy: number
+  /** Attempts the destination is done with and the store is not. */
+  settling: number
   claiming: boolean
   /** Mail was stored while a claim was under way: its answer may not have seen it. */
   missed: boolean
@@ -44,6 +46,7 @@ export class Scheduler {
   readonly #ready = new Set<string>()
   readonly #dead = new Set<string>()
   #busy = 0
+  #settling = 0
   #surveyWanted = true
   #surveying = false
 
@@ -74,6 +77,8 @@ export class Scheduler {
         return this.#claimed(event.lane, event.asked, event.got)
       case 'finished':
         return this.#finished(event)
+      case 'settled':
+        return this.#settled(event.lane, event.retryAt)
       case 'surveyed':
         return this.#surveyed(event.lanes, event.nextDue)
       case 'stalled':
@@ -87,8 +92,9 @@ export class Scheduler {
 
   #offered(name: string): readonly Effect[] {
     const lane = this.#lane(name)
-    // Mail that came before goes first: a lane with a backlog grants nothing to newcomers.
-    if (lane.deadUntil !== undefined || this.#ready.has(name) || !this.#hasSlot(lane)) {
+    // A claim takes every slot there is, so mail that came before goes first. What is freed while the claim is under way
+    // goes to newcomers: a backlog and fresh mail share a lane, and neither starves the other.
+    if (lane.deadUntil !== undefined || !this.#hasSlot(lane)) {
       this.#forgetIdle(name)
       return NOTHING
     }
@@ -130,7 +136,9 @@ export class Scheduler {
     const { lane: name, now } = event
     const lane = this.#lane(name)
     const busy = lane.busy
-    this.#free(name, 1, 'keep')
+    lane.settling += 1
+    this.#settling += 1
+    this.#free(name, 1)
     const effects: Effect[] = []
     if (event.result === 'answered') {
       // Somebody got through: the others may go too.
@@ -142,9 +150,14 @@ export class Scheduler {
       this.#ready.delete(name)
       effects.push({ type: 'dead', lane: name, until: lane.deadUntil }, { type: 'wake', at: lane.deadUntil })
     }
-    if (event.retryAt !== undefined) effects.push({ type: 'wake', at: event.retryAt })
-    this.#forgetIdle(name)
     return this.#plan(effects)
+  }
+
+  #settled(name: string, retryAt: number | undefined): readonly Effect[] {
+    this.#lane(name).settling -= 1
+    this.#settling -= 1
+    this.#forgetIdle(name)
+    return this.#plan(retryAt === undefined ? [] : [{ type: 'wake', at: retryAt }])
   }
 
   #revive(name: string, busy: number, effects: Effect[]): void {
@@ -208,7 +221,7 @@ export class Scheduler {
   /** Claims for ready lanes, in turn, while there are slots; a survey when other lanes may be due. */
   #plan(effects: Effect[] = []): readonly Effect[] {
     for (const name of this.#ready) {
-      const free = this.#options.maxAttempts - this.#busy
+      const free = this.#room
       if (free <= 0) break
       const lane = this.#lanes.get(name)!
       const room = Math.min(lane.concurrency.window - lane.busy, free)
@@ -235,8 +248,14 @@ export class Scheduler {
     return effects
   }
 
+  /** How many more attempts may begin. None while the store is behind with what was attempted already. */
+  get #room(): number {
+    const { maxAttempts } = this.#options
+    return this.#settling < maxAttempts ? maxAttempts - this.#busy : 0
+  }
+
   #hasSlot(lane: LaneState): boolean {
-    return lane.busy < lane.concurrency.window && this.#busy < this.#options.maxAttempts
+    return lane.busy < lane.concurrency.window && this.#room > 0
   }
 
   #take(lane: LaneState, slots: number): void {
@@ -244,10 +263,10 @@ export class Scheduler {
     this.#busy += slots
   }
 
-  #free(name: string, slots: number, memory: 'keep' | 'forget' = 'forget'): void {
+  #free(name: string, slots: number): void {
     this.#lane(name).busy -= slots
     this.#busy -= slots
-    if (memory === 'forget') this.#forgetIdle(name)
+    this.#forgetIdle(name)
   }
 
   #lane(name: string): LaneState {
@@ -256,6 +275,7 @@ export class Scheduler {
       lane = {
         concurrency: freshConcurrency(this.#options),
         busy: 0,
+        settling: 0,
         claiming: false,
         missed: false,
         unseen: false,
@@ -269,7 +289,13 @@ export class Scheduler {
   /** A lane without attempts, backlog or grudge is forgotten. */
   #forgetIdle(name: string): void {
     const lane = this.#lanes.get(name)
-    if (lane && lane.busy === 0 && !lane.claiming && lane.deadUntil === undefined && !this.#ready.has(name))
+    if (
+      lane &&
+      lane.busy + lane.settling === 0 &&
+      !lane.claiming &&
+      lane.deadUntil === undefined &&
+      !this.#ready.has(name)
+    )
       this.#lanes.delete(name)
   }
 }

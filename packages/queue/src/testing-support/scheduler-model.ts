@@ -128,7 +128,8 @@ export class SchedulerModel {
     if (retryAt === undefined) this.#mail.delete(mail)
     else mail.dueAt = retryAt
     const result = how === 'unreachable' ? how : 'answered'
-    this.#tell({ type: 'finished', lane: mail.lane, result, retryAt, now: this.#now })
+    this.#tell({ type: 'finished', lane: mail.lane, result, now: this.#now })
+    this.#tell({ type: 'settled', lane: mail.lane, retryAt, now: this.#now })
   }
 
   #wait(ms: number): void {
