@@ -137,15 +137,20 @@ function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
   return { sender: claim.entry.sender, recipients: claim.entry.recipients, options: claim.options }
 }
 
-/** The attempt was cut short by shutdown: nothing happened, the entry is due at once. */
+/** The attempt was cut short by shutdown. */
 async function handBack(parts: AttemptParts, claim: Claim, now: number): Promise<AttemptResult> {
+  await returnUntried(parts, claim, now)
+  return ABANDONED
+}
+
+/** Gives a claim back: nothing happened, the entry is due at once. Never rejects. */
+export async function returnUntried(parts: AttemptParts, claim: Claim, now: number): Promise<void> {
   try {
     await parts.store.settle(claim, { outcomes: new Map(), retryAt: now, counted: false })
   } catch (error) {
     // The lease ends by itself.
     parts.events.emit({ type: 'failure', where: `handing back ${claim.entry.message}`, error })
   }
-  return ABANDONED
 }
 
 function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, rules: RetryRules): Conclusions {

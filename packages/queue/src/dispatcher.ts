@@ -4,7 +4,7 @@
  */
 import { type Arrival, type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
-import { type AttemptParts, attempt, type Reception } from './attempt.ts'
+import { type AttemptParts, attempt, type Reception, returnUntried } from './attempt.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
 
 /** How long to leave a store alone that failed to answer. */
@@ -17,14 +17,17 @@ export class Dispatcher {
   readonly #scheduler: Scheduler
   readonly #leaseMs: number
   readonly #call: Call
+  /** What is claimed and not settled yet. */
   readonly #active = new Set<Claim>()
+  /** Of these, by lane, what waits for a slot. */
+  readonly #inHand = new Map<string, Claim[]>()
   #running = false
   #wake: { readonly at: number; readonly timer: Timer } | undefined
   #renewal: Timer | undefined
   #unsubscribe: (() => void) | undefined
   #drained: Promise<void> | undefined
   #idle: (() => void) | undefined
-  /** Claims, surveys, and puts in reserved slots that the store has not answered yet. */
+  /** Claims, surveys, and puts with a reservation that the store has not answered yet. */
   #asked = 0
 
   constructor(parts: AttemptParts, scheduler: Scheduler, leaseMs: number, call: Call) {
@@ -53,7 +56,7 @@ export class Dispatcher {
     this.tell({ type: 'woken', now: this.#clock.now() })
   }
 
-  /** A slot for mail about to be stored; false while there is none, and while draining. */
+  /** Whether mail about to be stored may be claimed with its put; never while draining. */
   reserve(lane: string): boolean {
     if (!this.#running) return false
     const effects = this.#scheduler.step({ type: 'offered', lane, now: this.#clock.now() })
@@ -62,10 +65,13 @@ export class Dispatcher {
     return true
   }
 
-  /** What became of reserved slots. To be called once for each put, also when it failed. */
+  /** What became of a reservation. To be called once for each put, also when it failed. */
   place({ reserved, claims, waiting }: Placement): void {
     const now = this.#clock.now()
-    for (const claim of claims) this.#begin(claim)
+    for (const claim of claims) {
+      this.#take(claim)
+      this.tell({ type: 'placed', lane: claim.entry.lane, now })
+    }
     if (claims.length < reserved.size) {
       const begun = new Set(claims.map((claim) => claim.entry.lane))
       for (const lane of reserved) {
@@ -80,13 +86,39 @@ export class Dispatcher {
     this.#checkIdle()
   }
 
+  /** Keeps a claim until there is a slot for it. */
+  #take(claim: Claim): void {
+    this.#active.add(claim)
+    this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
+    const { lane } = claim.entry
+    const waiting = this.#inHand.get(lane)
+    if (waiting === undefined) this.#inHand.set(lane, [claim])
+    else waiting.push(claim)
+  }
+
+  #beginNext(lane: string, count: number): void {
+    const waiting = this.#inHand.get(lane) ?? []
+    const next = waiting.splice(0, count)
+    if (waiting.length === 0) this.#inHand.delete(lane)
+    for (const claim of next) this.#begin(claim)
+  }
+
+  /** Returns what is in hand for a lane to the store. */
+  async #handBack(lane: string): Promise<void> {
+    const waiting = this.#inHand.get(lane) ?? []
+    this.#inHand.delete(lane)
+    const now = this.#clock.now()
+    await Promise.all(waiting.map((claim) => returnUntried(this.#parts, claim, now)))
+    for (const claim of waiting) this.#active.delete(claim)
+    this.tell({ type: 'stored', lane, now: this.#clock.now() })
+    this.#checkIdle()
+  }
+
   /**
    * Starts an attempt in a slot it has already. The slot is the destination's: it is free as soon as that has answered,
    * while the settlement waits for its commit.
    */
   #begin(claim: Claim): void {
-    this.#active.add(claim)
-    this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
     const { lane } = claim.entry
     const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
@@ -98,16 +130,16 @@ export class Dispatcher {
     })
   }
 
-  /** Tells the scheduler, and does what it answers. While draining it is told, but nothing new is begun. */
+  /** Tells the scheduler, and does what it answers. */
   tell(event: SchedulerEvent): void {
-    const effects = this.#scheduler.step(event)
-    if (!this.#running) return
-    for (const effect of effects) this.#carryOut(effect)
+    for (const effect of this.#scheduler.step(event)) this.#carryOut(effect)
   }
 
   #carryOut(effect: Effect): void {
     const { events } = this.#parts
-    if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
+    if (effect.type === 'begin') this.#beginNext(effect.lane, effect.count)
+    else if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
+    else if (effect.type === 'hand-back') void this.#handBack(effect.lane)
     else if (effect.type === 'survey') void this.#survey(effect.exclude, effect.limit)
     else if (effect.type === 'wake') this.#wakeAt(effect.at)
     else if (effect.type === 'dead')
@@ -120,7 +152,7 @@ export class Dispatcher {
     this.#asked += 1
     try {
       const claims = await this.#store.claim({ lane, now: this.#clock.now(), limit, leaseMs: this.#leaseMs })
-      for (const claim of claims) this.#begin(claim)
+      for (const claim of claims) this.#take(claim)
       this.tell({ type: 'claimed', lane, asked: limit, got: claims.length, now: this.#clock.now() })
     } catch (error) {
       this.#stalled('claiming', error, lane, limit)
@@ -155,7 +187,7 @@ export class Dispatcher {
   }
 
   #wakeAt(at: number): void {
-    if (this.#wake !== undefined && this.#wake.at <= at) return
+    if (!this.#running || (this.#wake !== undefined && this.#wake.at <= at)) return
     this.#wake?.timer.cancel()
     const timer = this.#clock.after(Math.max(at - this.#clock.now(), 0), () => {
       this.#wake = undefined
@@ -188,6 +220,7 @@ export class Dispatcher {
     this.#unsubscribe?.()
     this.#wake?.timer.cancel()
     this.#wake = undefined
+    this.tell({ type: 'draining', now: this.#clock.now() })
     if (this.#active.size > 0 || this.#asked > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
     this.#renewal?.cancel()
     this.#renewal = undefined

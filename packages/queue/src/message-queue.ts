@@ -136,6 +136,8 @@ class QueueManager implements MessageQueue, Lifecycle {
       limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
       failedCohortLimit: 1,
       maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
+      ahead: 50,
+      aheadOfAll: 200,
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })

@@ -2,13 +2,15 @@
 import type { LaneDue } from '@mailwright/core'
 
 export type SchedulerEvent =
-  /** Mail is about to be stored. The effect `grant` reserves a slot: the put may claim it at once. */
+  /** Mail is about to be stored. The effect `grant` lets the put claim it at once; `placed` or `withdrawn` follows. */
   | { readonly type: 'offered'; readonly lane: string; readonly now: number }
   /** Due mail was stored and not claimed. */
   | { readonly type: 'stored'; readonly lane: string; readonly now: number }
-  /** A granted slot came to nothing. */
+  /** Mail was stored and claimed, as granted: it is in hand. */
+  | { readonly type: 'placed'; readonly lane: string; readonly now: number }
+  /** A grant came to nothing. */
   | { readonly type: 'withdrawn'; readonly lane: string; readonly now: number }
-  /** The answer to a `claim` effect. */
+  /** The answer to a `claim` effect. What was got is in hand. */
   | {
       readonly type: 'claimed'
       readonly lane: string
@@ -47,12 +49,18 @@ export type SchedulerEvent =
     }
   /** Time has come, or something may have become due by other hands. */
   | { readonly type: 'woken'; readonly now: number }
+  /** The server stops: what has a slot may be tried, and nothing else is begun from now on. */
+  | { readonly type: 'draining'; readonly now: number }
   /** An operator wants waiting mail tried now: a dead lane, or every one, gets another chance. */
   | { readonly type: 'flushed'; readonly lane?: string | undefined; readonly now: number }
 
 export type Effect =
   | { readonly type: 'grant'; readonly lane: string }
   | { readonly type: 'claim'; readonly lane: string; readonly limit: number }
+  /** Begin attempts at this many of the lane's entries in hand, the oldest first. */
+  | { readonly type: 'begin'; readonly lane: string; readonly count: number }
+  /** Give all of the lane's entries in hand back to the store, untried; tell `stored` when that is done. */
+  | { readonly type: 'hand-back'; readonly lane: string }
   | { readonly type: 'survey'; readonly exclude: ReadonlySet<string>; readonly limit: number }
   /** Send `woken` at this time, or earlier. */
   | { readonly type: 'wake'; readonly at: number }

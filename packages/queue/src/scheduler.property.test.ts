@@ -41,6 +41,8 @@ const options = fc.record({
   limit: fc.integer({ min: 1, max: 5 }),
   failedCohortLimit: fc.constantFrom(0, 1, 2),
   maxAttempts: fc.integer({ min: 1, max: 6 }),
+  ahead: fc.constantFrom(0, 1, 4),
+  aheadOfAll: fc.integer({ min: 0, max: 6 }),
   deadMs: fc.constant(1_000),
   surveyLimit: fc.integer({ min: 1, max: 5 }),
 })
@@ -50,7 +52,7 @@ it('whatever comes and goes, no lane and no server does more than it may, and no
     fc.property(options, fc.array(step, { maxLength: 100, size: 'max' }), (given, history) => {
       const model = new SchedulerModel(given)
       for (const each of history) model.play(each)
-      expect(model.playOut()).toEqual({ mail: 0, busy: 0, lanes: 0, questions: 0 })
+      expect(model.playOut()).toEqual({ mail: 0, taken: 0, lanes: 0, questions: 0 })
     }),
     { numRuns: 2_000, seed: 20_260_101 },
   )

@@ -13,6 +13,8 @@ function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
     limit: 20,
     failedCohortLimit: 1,
     maxAttempts: 100,
+    ahead: 0,
+    aheadOfAll: 0,
     deadMs: DEAD_MS,
     surveyLimit: 100,
     ...options,
@@ -28,26 +30,34 @@ function told(effects: readonly Effect[]): string[] {
     if (effect.type === 'claim') return `claim ${effect.limit} of ${effect.lane}`
     if (effect.type === 'survey') return `survey without ${[...effect.exclude].sort().join(' ') || 'exception'}`
     if (effect.type === 'wake') return `wake at ${effect.at}`
+    if (effect.type === 'begin') return `begin ${effect.count} of ${effect.lane}`
     return `${effect.type} ${effect.lane}`
   })
 }
 
+/** The effects but for the attempts that begin. */
+function asked(effects: readonly Effect[]): string[] {
+  return told(effects.filter((effect) => effect.type !== 'begin'))
+}
+
 function stored(one: Scheduler, lane: string): string[] {
-  return told(one.step({ type: 'stored', lane, now: 0 }))
+  return asked(one.step({ type: 'stored', lane, now: 0 }))
 }
 
-function claimed(one: Scheduler, lane: string, asked: number, got: number): string[] {
-  return told(one.step({ type: 'claimed', lane, asked, got, now: 0 }))
+function claimed(one: Scheduler, lane: string, limit: number, got: number): string[] {
+  return asked(one.step({ type: 'claimed', lane, asked: limit, got, now: 0 }))
 }
 
+/** Mail that comes, and is stored and claimed at once where that is granted. */
 function offered(one: Scheduler, lane: string): string[] {
-  return told(one.step({ type: 'offered', lane, now: 0 }))
+  const granted = told(one.step({ type: 'offered', lane, now: 0 }))
+  return granted.length === 0 ? [] : [...granted, ...asked(one.step({ type: 'placed', lane, now: 0 }))]
 }
 
 /** An attempt that the destination answers and the store settles at once. */
 function finished(one: Scheduler, lane: string, result: 'answered' | 'unreachable' = 'answered', now = 0): string[] {
-  const effects = told(one.step({ type: 'finished', lane, result, now }))
-  return [...effects, ...told(one.step({ type: 'settled', lane, now }))]
+  const effects = asked(one.step({ type: 'finished', lane, result, now }))
+  return [...effects, ...asked(one.step({ type: 'settled', lane, now }))]
 }
 
 /** Makes the lane dead: three attempts that reach nobody. */
@@ -62,9 +72,9 @@ describe('mail about to be stored', () => {
   it('is granted a slot while its lane has one, and the lane is forgotten when nothing is left', () => {
     const one = scheduler()
     expect(offered(one, A)).toEqual([`grant ${A}`])
-    expect([one.busy, one.lanes]).toEqual([1, 1])
+    expect([one.taken, one.lanes]).toEqual([1, 1])
     expect(finished(one, A)).toEqual([])
-    expect([one.busy, one.lanes]).toEqual([0, 0])
+    expect([one.taken, one.lanes]).toEqual([0, 0])
   })
 
   it('gets no slot beyond the window of its lane', () => {
@@ -90,14 +100,14 @@ describe('mail about to be stored', () => {
 
   it('gives its slot back when it is not stored after all', () => {
     const one = scheduler({ initial: 1 })
-    offered(one, A)
+    one.step({ type: 'offered', lane: A, now: 0 })
     expect(told(one.step({ type: 'withdrawn', lane: A, now: 0 }))).toEqual([])
-    expect([one.busy, one.lanes]).toEqual([0, 0])
+    expect([one.taken, one.lanes]).toEqual([0, 0])
   })
 
   it('leaves the slot it gives back to mail that waits', () => {
     const one = scheduler({ maxAttempts: 1 })
-    offered(one, A)
+    one.step({ type: 'offered', lane: A, now: 0 })
     expect(stored(one, B)).toEqual([])
     expect(told(one.step({ type: 'withdrawn', lane: A, now: 0 }))).toEqual([`claim 1 of ${B}`])
   })
@@ -107,9 +117,9 @@ describe('mail that was stored without a slot', () => {
   it('is claimed with all the slots its lane has', () => {
     const one = scheduler()
     expect(stored(one, A)).toEqual([`claim 5 of ${A}`])
-    expect(one.busy).toBe(5)
+    expect(one.taken).toBe(5)
     expect(claimed(one, A, 5, 1)).toEqual([])
-    expect(one.busy).toBe(1)
+    expect(one.taken).toBe(1)
   })
 
   it('is claimed with no more slots than are left for all lanes', () => {
@@ -134,7 +144,7 @@ describe('mail that was stored without a slot', () => {
     // The answer may be from before the second message.
     expect(claimed(one, A, 5, 1)).toEqual([`claim 4 of ${A}`])
     expect(claimed(one, A, 4, 1)).toEqual([])
-    expect(one.busy).toBe(2)
+    expect(one.taken).toBe(2)
   })
 
   it('is looked for again when a claim got all it asked for', () => {
@@ -171,6 +181,8 @@ describe('the survey of the store', () => {
       limit: 20,
       failedCohortLimit: 1,
       maxAttempts: 100,
+      ahead: 0,
+      aheadOfAll: 0,
       deadMs: 1,
       surveyLimit: 9,
     })
@@ -253,6 +265,78 @@ describe('the survey of the store', () => {
   })
 })
 
+describe('mail in hand', () => {
+  /** One attempt at a time, and two entries ahead of it. */
+  const ONE_AT_A_TIME = { initial: 1, limit: 1, ahead: 2, aheadOfAll: 3 }
+
+  function begun(one: Scheduler, lane: string): string[] {
+    one.step({ type: 'offered', lane, now: 0 })
+    return told(one.step({ type: 'placed', lane, now: 0 }))
+  }
+
+  it('is claimed with its put ahead of its slot, and tried when that is free', () => {
+    const one = scheduler(ONE_AT_A_TIME)
+    expect([begun(one, A), begun(one, A)]).toEqual([[`begin 1 of ${A}`], []])
+    expect(told(one.step({ type: 'finished', lane: A, result: 'answered', now: 0 }))).toEqual([`begin 1 of ${A}`])
+  })
+
+  it('is no more than a lane may have', () => {
+    const one = scheduler(ONE_AT_A_TIME)
+    for (let message = 0; message < 3; message++) begun(one, A)
+    expect(offered(one, A)).toEqual([])
+    expect(one.taken).toBe(3)
+  })
+
+  it('is no more than all lanes together may have, and every lane still gets its slots', () => {
+    const one = scheduler(ONE_AT_A_TIME)
+    for (let message = 0; message < 3; message++) begun(one, A)
+    for (let message = 0; message < 2; message++) begun(one, B)
+    expect(offered(one, B)).toEqual([])
+    expect(begun(one, C)).toEqual([`begin 1 of ${C}`])
+  })
+
+  it('is not claimed ahead where there is no slot for the lane at all', () => {
+    const one = scheduler({ ...ONE_AT_A_TIME, maxAttempts: 1 })
+    begun(one, A)
+    expect(offered(one, B)).toEqual([])
+  })
+
+  it('is claimed from a backlog in batches', () => {
+    const one = scheduler({ ...ONE_AT_A_TIME, ahead: 4, aheadOfAll: 4 })
+    expect(stored(one, A)).toEqual([`claim 5 of ${A}`])
+    expect(claimed(one, A, 5, 5)).toEqual([])
+    expect([finished(one, A), finished(one, A)]).toEqual([[], [`claim 2 of ${A}`]])
+  })
+
+  it('is tried while the server stops if it has a slot, and goes back if it has none', () => {
+    const one = scheduler(ONE_AT_A_TIME)
+    begun(one, A)
+    begun(one, A)
+    one.step({ type: 'offered', lane: A, now: 0 })
+    one.step({ type: 'offered', lane: B, now: 0 })
+    expect(told(one.step({ type: 'draining', now: 0 }))).toEqual([`hand-back ${A}`])
+    expect(told(one.step({ type: 'placed', lane: A, now: 0 }))).toEqual([`hand-back ${A}`])
+    expect(told(one.step({ type: 'placed', lane: B, now: 0 }))).toEqual([`begin 1 of ${B}`])
+    expect([offered(one, C), stored(one, C)]).toEqual([[], []])
+  })
+
+  it('goes back to the store when its destination is dead, whenever it comes', () => {
+    const one = scheduler({ ...ONE_AT_A_TIME, failedCohortLimit: 1 })
+    begun(one, A)
+    begun(one, A)
+    one.step({ type: 'offered', lane: A, now: 0 })
+    expect(told(one.step({ type: 'finished', lane: A, result: 'unreachable', now: 0 }))).toEqual([
+      `dead ${A}`,
+      `wake at ${DEAD_MS}`,
+      `hand-back ${A}`,
+    ])
+    expect(told(one.step({ type: 'placed', lane: A, now: 0 }))).toEqual([`hand-back ${A}`])
+    expect(stored(one, A)).toEqual([])
+    one.step({ type: 'settled', lane: A, now: 0 })
+    expect(one.taken).toBe(0)
+  })
+})
+
 describe('an attempt that the destination has answered', () => {
   it('gives its slot back before it is settled', () => {
     const one = scheduler({ initial: 1, limit: 1 })
@@ -295,7 +379,7 @@ describe('a destination that cannot be reached', () => {
     expect(kill(one, A, 7)).toEqual([`dead ${A}`, `wake at ${7 + DEAD_MS}`])
     expect(offered(one, A)).toEqual([])
     expect(stored(one, A)).toEqual([])
-    expect([one.busy, one.lanes]).toEqual([0, 1])
+    expect([one.taken, one.lanes]).toEqual([0, 1])
   })
 
   it('does not die twice of attempts that were under way', () => {
@@ -305,17 +389,16 @@ describe('a destination that cannot be reached', () => {
     expect(finished(one, A, 'unreachable', 99)).toEqual([])
   })
 
-  it('keeps its claimed mail going, but claims no more', () => {
+  it('lets attempts under way end, and gives back what is claimed after that', () => {
     const one = scheduler()
     kill(one, B)
-    for (let attempt = 0; attempt < 3; attempt++) offered(one, A)
+    for (let attempt = 0; attempt < 4; attempt++) offered(one, A)
     stored(one, A)
     for (let attempt = 0; attempt < 3; attempt++) finished(one, A, 'unreachable')
-    expect(claimed(one, A, 2, 2)).toEqual([])
-    expect(one.busy).toBe(2)
+    expect(claimed(one, A, 1, 1)).toEqual([`hand-back ${A}`])
+    expect(one.taken).toBe(1)
     finished(one, A, 'unreachable')
-    finished(one, A, 'unreachable')
-    expect(one.busy).toBe(0)
+    expect(one.taken).toBe(0)
   })
 
   it('is tried again when its time is over', () => {
@@ -337,7 +420,7 @@ describe('a destination that cannot be reached', () => {
     kill(one, A)
     one.step({ type: 'woken', now: DEAD_MS })
     claimed(one, A, 5, 0)
-    expect([one.busy, one.lanes]).toEqual([0, 0])
+    expect([one.taken, one.lanes]).toEqual([0, 0])
   })
 
   it('has a survey tell when its later mail is due, once it is back', () => {
@@ -354,7 +437,7 @@ describe('a destination that cannot be reached', () => {
     offered(one, A)
     kill(one, A)
     expect(finished(one, A)).toEqual([`alive ${A}`, `claim 1 of ${A}`])
-    expect(one.busy).toBe(2)
+    expect(one.taken).toBe(2)
   })
 
   it('has a survey tell when its later mail is due, also when it is back before its time', () => {
@@ -385,7 +468,7 @@ describe('a store in trouble', () => {
     const one = scheduler()
     stored(one, A)
     expect(told(one.step({ type: 'stalled', lane: A, asked: 5, retryAt: 1_000, now: 0 }))).toEqual(['wake at 1000'])
-    expect([one.busy, one.lanes]).toEqual([0, 0])
+    expect([one.taken, one.lanes]).toEqual([0, 0])
     expect(told(one.step({ type: 'woken', now: 1_000 }))).toEqual(['survey without exception'])
   })
 

@@ -3,8 +3,10 @@
  * knows neither SMTP nor the time: every event brings its `now`. Its memory grows with the lanes that are busy or dead,
  * not with the queue.
  *
- * A lane is *ready* while the store may hold due entries of it. A ready lane with a free slot gets a claim; lanes take
- * turns. The store is surveyed for other due lanes at the start, when something may have become due, and after a survey
+ * A *slot* is the right to talk to a destination; what is claimed and has no slot yet is *in hand*. Claiming a little
+ * ahead of the slots lets mail be claimed as it is stored, and a backlog in batches, instead of one by one.
+ *
+ * A lane is *ready* while the store may hold due entries of it. A ready lane with room gets a claim; lanes take turns. The store is surveyed for other due lanes at the start, when something may have become due, and after a survey
  * that did not see everything: too many lanes, or one left out because it was ready, whose later mail is then not known.
  * A dead lane is left out of surveys, so it costs nothing until its time comes.
  */
@@ -17,6 +19,10 @@ export type { Effect, SchedulerEvent } from './scheduler-events.ts'
 export interface SchedulerOptions extends ConcurrencyOptions {
   /** Most attempts under way at once, over all lanes; and most that wait for their settlement before more are begun. */
   readonly maxAttempts: number
+  /** Most entries of a lane that are claimed beyond its slots; 0: none without a slot. */
+  readonly ahead: number
+  /** Most entries of all lanes together that are claimed beyond their slots. */
+  readonly aheadOfAll: number
   /** How long a dead destination is left alone, ms. */
   readonly deadMs: number
   /** Most lanes asked for in one survey. */
@@ -25,8 +31,15 @@ export interface SchedulerOptions extends ConcurrencyOptions {
 
 interface LaneState {
   readonly concurrency: Concurrency
-  /** Slots in use: attempts under way, and claims asked for. */
+  /** Attempts under way. */
   busy: number
+  /** Entries that may be claimed: granted with a put, or asked for. */
+  promised: number
+  /** Entries claimed that wait for a slot. */
+  inHand: number
+  /** How many of these three kinds have a slot, and how many are ahead of one. */
+  slots: number
+  ahead: number
   /** Attempts the destination is done with and the store is not. */
   settling: number
   claiming: boolean
@@ -45,18 +58,23 @@ export class Scheduler {
   /** Lanes that may have due mail in the store, in the order of their turns. */
   readonly #ready = new Set<string>()
   readonly #dead = new Set<string>()
+  /** Lanes with entries in hand, in the order of their turns. */
+  readonly #holding = new Set<string>()
   #busy = 0
+  #slots = 0
+  #ahead = 0
   #settling = 0
   #surveyWanted = true
   #surveying = false
+  #draining = false
 
   constructor(options: SchedulerOptions) {
     this.#options = options
   }
 
-  /** Attempts under way, slots granted and claims asked for. */
-  get busy(): number {
-    return this.#busy
+  /** Attempts under way, entries in hand, and entries that may be claimed. */
+  get taken(): number {
+    return this.#slots + this.#ahead
   }
 
   /** Lanes the scheduler remembers. */
@@ -70,9 +88,10 @@ export class Scheduler {
         return this.#offered(event.lane)
       case 'stored':
         return this.#stored(event.lane)
+      case 'placed':
+        return this.#arrived(event.lane, 1, 1)
       case 'withdrawn':
-        this.#free(event.lane, 1)
-        return this.#plan()
+        return this.#arrived(event.lane, 1, 0)
       case 'claimed':
         return this.#claimed(event.lane, event.asked, event.got)
       case 'finished':
@@ -87,18 +106,22 @@ export class Scheduler {
         return this.#woken(event.now)
       case 'flushed':
         return this.#flushed(event.lane)
+      case 'draining':
+        this.#draining = true
+        return this.#plan()
     }
   }
 
   #offered(name: string): readonly Effect[] {
     const lane = this.#lane(name)
-    // A claim takes every slot there is, so mail that came before goes first. What is freed while the claim is under way
-    // goes to newcomers: a backlog and fresh mail share a lane, and neither starves the other.
-    if (lane.deadUntil !== undefined || !this.#hasSlot(lane)) {
+    // A claim takes all the room there is, so mail that came before goes first. What is freed while the claim is under
+    // way goes to newcomers: a backlog and fresh mail share a lane, and neither starves the other.
+    if (this.#draining || lane.deadUntil !== undefined || this.#room(lane) === 0) {
       this.#forgetIdle(name)
       return NOTHING
     }
-    this.#take(lane, 1)
+    lane.promised += 1
+    this.#count(lane)
     return [{ type: 'grant', lane: name }]
   }
 
@@ -128,7 +151,17 @@ export class Scheduler {
       this.#ready.add(name)
     }
     lane.missed = false
-    this.#free(name, asked - got)
+    return this.#arrived(name, asked, got)
+  }
+
+  /** What was promised has come, or not. */
+  #arrived(name: string, promised: number, got: number): readonly Effect[] {
+    const lane = this.#lane(name)
+    lane.promised -= promised
+    lane.inHand += got
+    if (lane.inHand > 0) this.#holding.add(name)
+    this.#count(lane)
+    this.#forgetIdle(name)
     return this.#plan()
   }
 
@@ -138,7 +171,8 @@ export class Scheduler {
     const busy = lane.busy
     lane.settling += 1
     this.#settling += 1
-    this.#free(name, 1)
+    lane.busy -= 1
+    this.#busy -= 1
     const effects: Effect[] = []
     if (event.result === 'answered') {
       // Somebody got through: the others may go too.
@@ -150,6 +184,7 @@ export class Scheduler {
       this.#ready.delete(name)
       effects.push({ type: 'dead', lane: name, until: lane.deadUntil }, { type: 'wake', at: lane.deadUntil })
     }
+    this.#count(lane)
     return this.#plan(effects)
   }
 
@@ -163,6 +198,7 @@ export class Scheduler {
   #revive(name: string, busy: number, effects: Effect[]): void {
     const lane = this.#lane(name)
     revive(lane.concurrency, busy, this.#options)
+    this.#count(lane)
     lane.deadUntil = undefined
     this.#dead.delete(name)
     // What waited in the store while the lane was dead is due, and no survey has told when the rest will be.
@@ -192,7 +228,9 @@ export class Scheduler {
       lane.missed = false
       // Left to the survey at `retryAt`, so that a store in trouble is not asked in a tight loop.
       this.#ready.delete(event.lane)
-      this.#free(event.lane, event.asked)
+      lane.promised -= event.asked
+      this.#count(lane)
+      this.#forgetIdle(event.lane)
     }
     return [{ type: 'wake', at: event.retryAt }]
   }
@@ -218,23 +256,27 @@ export class Scheduler {
     return this.#plan(effects)
   }
 
-  /** Claims for ready lanes, in turn, while there are slots; a survey when other lanes may be due. */
+  /** Attempts at what is in hand; claims for ready lanes while there is room; a survey when other lanes may be due. */
   #plan(effects: Effect[] = []): readonly Effect[] {
+    if (this.#holding.size > 0) this.#serve(effects)
+    if (this.#draining) return effects
     for (const name of this.#ready) {
-      const free = this.#room
-      if (free <= 0) break
+      if (this.#left === 0) break
       const lane = this.#lanes.get(name)!
-      const room = Math.min(lane.concurrency.window - lane.busy, free)
-      if (lane.claiming || room <= 0) continue
+      const room = this.#room(lane)
+      if (lane.claiming || room === 0) continue
+      // While something is in hand a claim can wait until it brings a batch.
+      if (lane.inHand > 0 && room * 2 < this.#options.ahead) continue
       lane.claiming = true
-      this.#take(lane, room)
+      lane.promised += room
+      this.#count(lane)
       // To the end of the line: the next free slot is another lane's turn.
       this.#ready.delete(name)
       this.#ready.add(name)
       effects.push({ type: 'claim', lane: name, limit: room })
       if (effects.length > this.#options.surveyLimit) break
     }
-    const hungry = this.#busy < this.#options.maxAttempts && this.#ready.size < this.#options.surveyLimit
+    const hungry = this.#slots < this.#options.maxAttempts && this.#ready.size < this.#options.surveyLimit
     if (this.#surveyWanted && !this.#surveying && hungry) {
       this.#surveyWanted = false
       this.#surveying = true
@@ -248,25 +290,68 @@ export class Scheduler {
     return effects
   }
 
+  /** Slots for entries in hand, lane by lane. A dead lane gives its entries back: others may be waiting for the room. */
+  #serve(effects: Effect[]): void {
+    for (const name of this.#holding) {
+      const lane = this.#lanes.get(name)!
+      const free = lane.deadUntil === undefined ? lane.concurrency.window - lane.busy : 0
+      const count = Math.min(lane.inHand, free, this.#idle)
+      if (count > 0) this.#begin(name, count, effects)
+      if (lane.inHand > 0 && (this.#draining || lane.deadUntil !== undefined)) this.#handBack(name, effects)
+    }
+  }
+
+  #begin(name: string, count: number, effects: Effect[]): void {
+    const lane = this.#lane(name)
+    lane.inHand -= count
+    lane.busy += count
+    this.#busy += count
+    this.#count(lane)
+    // To the end of the line: the next free slot is another lane's turn.
+    this.#holding.delete(name)
+    if (lane.inHand > 0) this.#holding.add(name)
+    effects.push({ type: 'begin', lane: name, count })
+  }
+
+  #handBack(name: string, effects: Effect[]): void {
+    const lane = this.#lane(name)
+    lane.inHand = 0
+    this.#count(lane)
+    this.#holding.delete(name)
+    effects.push({ type: 'hand-back', lane: name })
+  }
+
   /** How many more attempts may begin. None while the store is behind with what was attempted already. */
-  get #room(): number {
+  get #idle(): number {
     const { maxAttempts } = this.#options
     return this.#settling < maxAttempts ? maxAttempts - this.#busy : 0
   }
 
-  #hasSlot(lane: LaneState): boolean {
-    return lane.busy < lane.concurrency.window && this.#room > 0
+  /** How many more entries all lanes together may have claimed. */
+  get #left(): number {
+    const { maxAttempts, aheadOfAll } = this.#options
+    return this.#settling < maxAttempts ? Math.max(0, maxAttempts + aheadOfAll - this.taken) : 0
   }
 
-  #take(lane: LaneState, slots: number): void {
-    lane.busy += slots
-    this.#busy += slots
+  /** How many more entries of a lane may be claimed: its free slots, and beyond them some ahead. */
+  #room(lane: LaneState): number {
+    const { maxAttempts, ahead, aheadOfAll } = this.#options
+    const open = Math.max(0, lane.concurrency.window - lane.slots)
+    const slots = Math.min(open, Math.max(0, maxAttempts - this.#slots))
+    // Ahead of slots of its own only: with none left for all, what is claimed would wait for others.
+    const more = slots < open ? 0 : Math.max(0, Math.min(ahead - lane.ahead, aheadOfAll - this.#ahead))
+    return Math.min(slots + more, this.#left)
   }
 
-  #free(name: string, slots: number): void {
-    this.#lane(name).busy -= slots
-    this.#busy -= slots
-    this.#forgetIdle(name)
+  /** Brings the sums up to date after a change in a lane. */
+  #count(lane: LaneState): void {
+    const taken = lane.busy + lane.promised + lane.inHand
+    const free = Math.max(0, this.#options.maxAttempts - this.#slots + lane.slots)
+    const slots = Math.min(taken, lane.concurrency.window, free)
+    this.#slots += slots - lane.slots
+    this.#ahead += taken - slots - lane.ahead
+    lane.slots = slots
+    lane.ahead = taken - slots
   }
 
   #lane(name: string): LaneState {
@@ -275,6 +360,10 @@ export class Scheduler {
       lane = {
         concurrency: freshConcurrency(this.#options),
         busy: 0,
+        promised: 0,
+        inHand: 0,
+        slots: 0,
+        ahead: 0,
         settling: 0,
         claiming: false,
         missed: false,
@@ -289,13 +378,7 @@ export class Scheduler {
   /** A lane without attempts, backlog or grudge is forgotten. */
   #forgetIdle(name: string): void {
     const lane = this.#lanes.get(name)
-    if (
-      lane &&
-      lane.busy + lane.settling === 0 &&
-      !lane.claiming &&
-      lane.deadUntil === undefined &&
-      !this.#ready.has(name)
-    )
-      this.#lanes.delete(name)
+    if (lane === undefined || lane.slots + lane.ahead + lane.settling > 0 || lane.claiming) return
+    if (lane.deadUntil === undefined && !this.#ready.has(name)) this.#lanes.delete(name)
   }
 }

@@ -35,6 +35,8 @@ export class SchedulerModel {
   readonly #options: SchedulerOptions
   readonly #mail = new Set<Mail>()
   #attempts: Mail[] = []
+  /** Claimed, waiting for a slot. */
+  #inHand: Mail[] = []
   #questions: ReturnType<Question>[] = []
   #reserved = 0
   #asked = 0
@@ -68,15 +70,15 @@ export class SchedulerModel {
   }
 
   /** Everything gets through from now on. Answers what is left at the end: nothing, if nothing was forgotten. */
-  playOut(): { readonly mail: number; readonly busy: number; readonly lanes: number; readonly questions: number } {
+  playOut(): { readonly mail: number; readonly taken: number; readonly lanes: number; readonly questions: number } {
     for (let turn = 0; turn < 100_000; turn++) {
       if (this.#questions.length > 0) this.play({ do: 'answer', which: 0, how: 'fresh' })
       else if (this.#attempts.length > 0) this.play({ do: 'finish', which: 0, how: 'ok' })
       else if (this.#wakeAt !== undefined) this.#wait(Math.max(0, this.#wakeAt - this.#now))
       else break
     }
-    const { busy, lanes } = this.scheduler
-    return { mail: this.#mail.size, busy, lanes, questions: this.#questions.length }
+    const { taken, lanes } = this.scheduler
+    return { mail: this.#mail.size, taken, lanes, questions: this.#questions.length }
   }
 
   #rest(): void {
@@ -106,8 +108,10 @@ export class SchedulerModel {
         return
       }
       const mail = this.#store(lane, this.#now)
-      if (granted) this.#begin(mail)
-      else this.#tell({ type: 'stored', lane, now: this.#now })
+      if (granted) {
+        this.#take(mail)
+        this.#tell({ type: 'placed', lane, now: this.#now })
+      } else this.#tell({ type: 'stored', lane, now: this.#now })
     })
   }
 
@@ -117,9 +121,25 @@ export class SchedulerModel {
     return mail
   }
 
-  #begin(mail: Mail): void {
+  #take(mail: Mail): void {
     mail.claimed = true
-    this.#attempts.push(mail)
+    this.#inHand.push(mail)
+  }
+
+  #begin(lane: string, count: number): void {
+    const next = this.#inHand.filter((mail) => mail.lane === lane).slice(0, count)
+    if (next.length < count) throw new Error(`${count} of ${lane} to begin, ${next.length} in hand`)
+    this.#inHand = this.#inHand.filter((mail) => !next.includes(mail))
+    this.#attempts.push(...next)
+  }
+
+  #handBack(lane: string): void {
+    const back = this.#inHand.filter((mail) => mail.lane === lane)
+    this.#inHand = this.#inHand.filter((mail) => mail.lane !== lane)
+    this.#ask(() => () => {
+      for (const mail of back) mail.claimed = false
+      this.#tell({ type: 'stored', lane, now: this.#now })
+    })
   }
 
   #finish(mail: Mail, how: 'ok' | 'deferred' | 'unreachable' | 'lost'): void {
@@ -152,6 +172,8 @@ export class SchedulerModel {
       else if (effect.type === 'wake') this.#wakeAt = Math.min(this.#wakeAt ?? effect.at, effect.at)
       else if (effect.type === 'dead') this.#deadUntil.set(effect.lane, effect.until)
       else if (effect.type === 'alive') this.#deadUntil.delete(effect.lane)
+      else if (effect.type === 'begin') this.#begin(effect.lane, effect.count)
+      else if (effect.type === 'hand-back') this.#handBack(effect.lane)
       else if (effect.type === 'claim') this.#askForMail(effect.lane, effect.limit)
       else if (effect.type === 'survey') this.#askForLanes(effect.exclude, effect.limit)
     }
@@ -178,7 +200,7 @@ export class SchedulerModel {
           for (const mail of early) mail.claimed = false
           early.splice(0, early.length, ...claim())
         }
-        for (const mail of early) this.#begin(mail)
+        for (const mail of early) this.#take(mail)
         this.#tell({ type: 'claimed', lane, asked, got: early.length, now: this.#now })
       }
     })
@@ -222,16 +244,32 @@ export class SchedulerModel {
   }
 
   #check(): void {
-    const { maxAttempts, limit } = this.#options
-    const { busy } = this.scheduler
+    const { maxAttempts, limit, ahead, aheadOfAll } = this.#options
+    const { taken } = this.scheduler
     if (this.#attempts.length > maxAttempts) throw new Error(`${this.#attempts.length} attempts at once`)
-    if (busy > maxAttempts) throw new Error(`${busy} slots in use of ${maxAttempts}`)
-    const inUse = this.#attempts.length + this.#reserved + this.#asked
-    if (busy !== inUse) throw new Error(`${busy} slots in use by its count, ${inUse} by ours`)
-    const perLane = new Map<string, number>()
-    for (const { lane } of this.#attempts) perLane.set(lane, (perLane.get(lane) ?? 0) + 1)
-    for (const [lane, attempts] of perLane) if (attempts > limit) throw new Error(`${attempts} attempts in ${lane}`)
+    if (taken > maxAttempts + aheadOfAll) throw new Error(`${taken} taken, of ${maxAttempts} and ${aheadOfAll} ahead`)
+    const ours = this.#attempts.length + this.#inHand.length + this.#reserved + this.#asked
+    if (taken !== ours) throw new Error(`${taken} taken by its count, ${ours} by ours`)
+    for (const [lane, attempts] of perLane(this.#attempts))
+      if (attempts > limit) throw new Error(`${attempts} attempts in ${lane}`)
+    for (const [lane, waiting] of perLane(this.#inHand))
+      if (waiting > limit + ahead) throw new Error(`${waiting} in hand for ${lane}`)
+    this.#checkNobodyWaitsInVain()
   }
+
+  /** What is in hand waits only for a slot. */
+  #checkNobodyWaitsInVain(): void {
+    if (this.#attempts.length >= this.#options.maxAttempts) return
+    const attempts = perLane(this.#attempts)
+    for (const [lane] of perLane(this.#inHand))
+      if (!attempts.has(lane)) throw new Error(`mail of ${lane} is in hand and nothing of it is tried`)
+  }
+}
+
+function perLane(mail: readonly Mail[]): Map<string, number> {
+  const count = new Map<string, number>()
+  for (const { lane } of mail) count.set(lane, (count.get(lane) ?? 0) + 1)
+  return count
 }
 
 function laneName(number: number): string {
