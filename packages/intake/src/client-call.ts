@@ -16,8 +16,7 @@ export class ClientCall implements Call {
     return this.#controller.signal
   }
 
-  /** Whether the work is over, for those who need no signal to see it. */
-  get over(): boolean {
+  get aborted(): boolean {
     return this.#over !== undefined
   }
 

@@ -28,6 +28,7 @@ import {
   replyLine,
   type Session,
   type Transaction,
+  throwIfAborted,
 } from '@mailwright/core'
 import { applyEdits, fieldValue, prependToHead, receivedField, withHead } from '@mailwright/message'
 import type { IntakeSettings } from './mail-intake.ts'
@@ -108,7 +109,7 @@ export function receiveMessage(reception: Reception): MessageHandOff {
       return everyone(reception.report(refusal, ruling))
     }
     // A client that has gone gets no reply and will come again: taking the message would make it two.
-    reception.call.signal.throwIfAborted()
+    throwIfAborted(reception.call)
     const id = settings.nextId()
     const decisive = together(reception.before, ruling)
     if (decisive.verdict.kind !== 'discard') return handOff(id, source, decisive)

@@ -9,6 +9,7 @@ import {
   type MessageSource,
   type NewMessage,
   type PutClaim,
+  throwIfAborted,
 } from '@mailwright/core'
 import type { BodyFile } from './body-file.ts'
 import { dropLease } from './claiming.ts'
@@ -46,7 +47,7 @@ export class Putting {
     claim: PutClaim | undefined,
     call: Call,
   ): Promise<readonly Claim[]> {
-    call.signal.throwIfAborted()
+    throwIfAborted(call)
     assertStorable(message)
     this.#parts.space.arrival(message.arrivedAt)
     const { buffered } = source
