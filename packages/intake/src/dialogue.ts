@@ -69,7 +69,11 @@ export class MailDialogue implements Dialogue {
   /** Who was accepted in this transaction: a second RCPT for the same mailbox adds nobody. */
   readonly #recipientKeys = new Set<string>()
   /** Refusals kept for RCPT: of the connection, of HELO, of this MAIL. The earliest is the one answered. */
-  #kept: { connect?: Ruling; helo?: Ruling; mail?: Ruling } = {}
+  readonly #kept: Record<'connect' | 'helo' | 'mail', Ruling | undefined> = {
+    connect: undefined,
+    helo: undefined,
+    mail: undefined,
+  }
   #handOff: MessageHandOff | undefined
   /** What HELO and, for the transaction, all stages so far leave for the message: edits, and votes to discard or hold. */
   #fromConnect: Ruling = SILENCE
@@ -119,7 +123,7 @@ export class MailDialogue implements Dialogue {
     this.#forget()
     this.session.helo = name
     this.session.extended = verb !== 'HELO'
-    delete this.#kept.helo
+    this.#kept.helo = undefined
     this.#fromHelo = SILENCE
     const welcome = reply(250, '2.0.0', this.#settings.hostname)
     return this.#policies.ask<Reply>(
@@ -136,7 +140,7 @@ export class MailDialogue implements Dialogue {
     this.session.helo = undefined
     this.session.extended = false
     this.session.tls = tls
-    delete this.#kept.helo
+    this.#kept.helo = undefined
     this.#fromHelo = SILENCE
     if (this.#events.wants('session.secured'))
       this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
@@ -152,7 +156,7 @@ export class MailDialogue implements Dialogue {
     this.#before = together(this.#fromConnect, this.#fromHelo)
     this.#recipientKeys.clear()
     this.#recipientIds = 0
-    delete this.#kept.mail
+    this.#kept.mail = undefined
     return this.#policies.ask<Reply>(
       (policy) => policy.mail?.(transaction, this.#call),
       (ruling) => {
@@ -298,7 +302,7 @@ export class MailDialogue implements Dialogue {
 
   /** Ends the transaction, if there is one. */
   #forget(): void {
-    delete this.#kept.mail
+    this.#kept.mail = undefined
     if (this.#transaction === undefined) return
     this.#transaction = undefined
     this.#policies.tell((policy) => policy.reset?.())
