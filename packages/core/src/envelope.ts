@@ -32,6 +32,24 @@ export interface MailOptions {
   readonly ret?: 'full' | 'hdrs'
   /** ENVID (RFC 3461 §4.4), still encoded as xtext. */
   readonly envid?: string
+  /** AUTH= (RFC 4954 §5), decoded: who submitted the message first; '' for `<>`, nobody will say. */
+  readonly submitter?: string
+  /** MT-PRIORITY (RFC 6710): -9 to 9; 0 is usual. */
+  readonly priority?: number
+  /** BY (RFC 2852): until when, in ms since the epoch, and what is to happen then. */
+  readonly deliverBy?: DeliverBy
+  /** HOLDFOR or HOLDUNTIL (RFC 4865): not to be delivered before, in ms since the epoch. */
+  readonly notBefore?: number
+}
+
+/** What to do with mail that is not delivered in time (RFC 2852 §4). */
+export interface DeliverBy {
+  /** ms since the epoch. */
+  readonly at: number
+  /** `return`: fail it; `notify`: tell the sender it is late, and go on trying. */
+  readonly otherwise: 'return' | 'notify'
+  /** Whether the sender wants to hear of each relay. */
+  readonly trace: boolean
 }
 
 export interface Envelope {

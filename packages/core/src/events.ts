@@ -16,6 +16,17 @@ export type MailEvent =
   | { readonly type: 'session.opened'; readonly session: Session }
   /** TLS is up, after STARTTLS or from the first byte. */
   | { readonly type: 'session.secured'; readonly session: Session; readonly tls: TlsFacts }
+  /** A client proved who it is: `session.user`. */
+  | { readonly type: 'session.authenticated'; readonly session: Session; readonly mechanism: string }
+  /** A client failed to. `user` is whom it claimed to be; secrets are in no event. */
+  | {
+      readonly type: 'authentication.failed'
+      readonly session: Session
+      readonly mechanism: string
+      readonly user?: string | undefined
+      readonly reason: string
+      readonly reply: Reply
+    }
   | { readonly type: 'session.closed'; readonly session: Session; readonly messages: number }
   /** A connection was turned away before a session began: over a limit. */
   | { readonly type: 'connection.refused'; readonly client: Peer; readonly reply: Reply; readonly reason: string }

@@ -1,3 +1,4 @@
+export * from './authentication.ts'
 export * from './block.ts'
 export * from './call.ts'
 export * from './clock.ts'

@@ -7,7 +7,8 @@ import type { Awaitable } from './call.ts'
 import type { MailOptions, Notify } from './envelope.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Reply } from './reply.ts'
-import type { Peer, Session, TlsFacts } from './session.ts'
+import type { Peer, Profile, Session, TlsFacts } from './session.ts'
+import type { Capability } from './transport.ts'
 
 export interface Intake {
   /** The name in the greeting, in HELO answers and in Received. */
@@ -16,15 +17,30 @@ export interface Intake {
   readonly maxSize: number
   /** Most recipients of one message. */
   readonly maxRecipients: number
+  /** What the transport behind it honours: the engine offers no extension beyond it. */
+  readonly capabilities: ReadonlySet<Capability>
   /** A client has connected. */
   open(client: ClientConnection): Dialogue
 }
 
 export interface ClientConnection {
   readonly protocol: 'smtp' | 'lmtp'
+  /** Default `mx`. */
+  readonly profile?: Profile
   readonly client: Peer
   readonly server: Peer
   readonly tls?: TlsFacts | undefined
+  /** The host that speaks for the client. */
+  readonly via?: Peer | undefined
+}
+
+/** What a trusted host says of the client it speaks for (XCLIENT). Absent: unchanged. */
+export interface ClientClaims {
+  readonly client?: Peer | undefined
+  readonly server?: Peer | undefined
+  readonly clientName?: string | undefined
+  readonly helo?: string | undefined
+  readonly user?: string | undefined
 }
 
 export interface Dialogue {
@@ -35,10 +51,20 @@ export interface Dialogue {
   helo(verb: 'HELO' | 'EHLO' | 'LHLO', name: string): Awaitable<Reply>
   /** STARTTLS is done: forget what the client said in clear text (RFC 3207 §4.2). */
   secured(tls: TlsFacts): void
+  /** The client has proved to be `user`. The engine answers 235 with what this says, or refuses with it. */
+  authenticated(user: string, mechanism: string): Awaitable<Reply>
+  /** The client could not prove it: for the events and the limits. `user` is whom it claimed to be. */
+  notAuthenticated(mechanism: string, reason: string, user: string | undefined, answer: Reply): void
+  /** A trusted host speaks for another client from now on (XCLIENT): the session begins again, with a new greeting. */
+  claimed(claims: ClientClaims): Awaitable<Reply>
+  /** ETRN: asks for waiting mail of a domain (RFC 1985). */
+  etrn(domain: string): Awaitable<Reply>
+  /** VRFY. */
+  vrfy(argument: string): Awaitable<Reply>
   mail(command: MailCommand): Awaitable<Reply>
   rcpt(command: RcptCommand): Awaitable<Reply>
-  /** DATA: a refusal to give instead of 354, or the place for the body. */
-  data(): Awaitable<DataAnswer>
+  /** DATA, or the first BDAT: a refusal to give instead of 354, or the place for the body. */
+  data(form?: 'data' | 'bdat'): Awaitable<DataAnswer>
   /** RSET: forget the transaction. */
   reset(): void
   /** The engine refused something itself (syntax, limit): for the events, so that the operator sees every refusal. */

@@ -24,9 +24,25 @@ export interface DeliveryJob {
   readonly hold?: string
 }
 
+/**
+ * What a sender may ask of a message beyond plain delivery. Who does not name a capability does not honour it, and
+ * then no listener offers it.
+ */
+export type Capability =
+  | 'binarymime'
+  | 'deliverby'
+  | 'dsn'
+  | 'etrn'
+  | 'futurerelease'
+  | 'mt-priority'
+  | 'requiretls'
+  | 'smtputf8'
+
 export interface Transport {
   /** Names the transport in lanes, events and logs. */
   readonly name: string
+  /** What it honours. Absent: nothing but 7-bit and 8-bit mail with ASCII addresses. */
+  readonly capabilities?: ReadonlySet<Capability>
   /**
    * Tries to deliver, and answers with exactly one outcome per recipient of the job.
    * Rejects only when the signal aborts or on a bug; the caller then treats every recipient as deferred.

@@ -26,3 +26,7 @@ export function unwelcome(refusal: Refusal): Refusal {
     ? reply(554, refusal.enhanced as '5.7.1', refusal.text)
     : reply(421, refusal.enhanced as '4.3.2', refusal.text)
 }
+
+export const AUTHENTICATED: Reply<235> = reply(235, '2.7.0', 'Authentication successful')
+export const NO_ETRN: Reply<502> = reply(502, '5.5.1', 'ETRN is not offered here')
+export const CANNOT_VRFY: Reply<252> = reply(252, '2.0.0', 'Send some mail, and it will be tried')

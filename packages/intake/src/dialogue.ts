@@ -8,6 +8,7 @@
 import {
   type Awaitable,
   type BodySink,
+  type ClientClaims,
   type ClientConnection,
   type DataAnswer,
   type Dialogue,
@@ -31,8 +32,11 @@ import {
 } from '@mailwright/core'
 import { ClientCall } from './client-call.ts'
 import {
+  AUTHENTICATED,
+  CANNOT_VRFY,
   closing,
   NESTED_MAIL,
+  NO_ETRN,
   NO_RECIPIENTS,
   NO_TRANSACTION,
   NOBODY_ACCEPTS,
@@ -64,7 +68,7 @@ export class MailDialogue implements Dialogue {
   readonly #events: Events
   /** What is under way for this client; replaced when a hand-off had to be given up. */
   #call = new ClientCall()
-  readonly #policies: PolicyPanel
+  #policies: PolicyPanel
   #transaction: LiveTransaction | undefined
   /** Who was accepted in this transaction: a second RCPT for the same mailbox adds nobody. */
   readonly #recipientKeys = new Set<string>()
@@ -96,6 +100,7 @@ export class MailDialogue implements Dialogue {
     this.session = {
       id,
       protocol: connection.protocol,
+      profile: connection.profile ?? 'mx',
       client: connection.client,
       server: connection.server,
       openedAt: environment.clock.now(),
@@ -103,8 +108,11 @@ export class MailDialogue implements Dialogue {
       extended: false,
       tls: connection.tls,
       user: undefined,
+      mechanism: undefined,
+      via: connection.via,
+      clientName: undefined,
     }
-    this.#policies = policyPanel(settings.policies, this.session, environment, events, settings.stageTimeoutMs)
+    this.#policies = this.#openPolicies()
     if (events.wants('session.opened')) events.emit({ type: 'session.opened', session: { ...this.session } })
   }
 
@@ -144,6 +152,51 @@ export class MailDialogue implements Dialogue {
     this.#fromHelo = SILENCE
     if (this.#events.wants('session.secured'))
       this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
+  }
+
+  authenticated(user: string, mechanism: string): Awaitable<Reply> {
+    this.session.user = user
+    this.session.mechanism = mechanism
+    if (this.#events.wants('session.authenticated'))
+      this.#events.emit({ type: 'session.authenticated', session: { ...this.session }, mechanism })
+    return AUTHENTICATED
+  }
+
+  notAuthenticated(mechanism: string, reason: string, user: string | undefined, answer: Reply): void {
+    if (this.#events.wants('authentication.failed'))
+      this.#events.emit({
+        type: 'authentication.failed',
+        session: { ...this.session },
+        mechanism,
+        user,
+        reason,
+        reply: answer,
+      })
+  }
+
+  claimed({ client, server, clientName, helo, user }: ClientClaims): Awaitable<Reply> {
+    this.#forget()
+    this.#policies.tell((policy) => policy.close?.())
+    if (client !== undefined && this.session.via === undefined) this.session.via = this.session.client
+    this.session.client = client ?? this.session.client
+    this.session.server = server ?? this.session.server
+    this.session.clientName = clientName ?? this.session.clientName
+    this.session.user = user ?? this.session.user
+    this.session.helo = helo
+    this.session.extended = false
+    this.#kept.connect = undefined
+    this.#kept.helo = undefined
+    this.#fromHelo = SILENCE
+    this.#policies = this.#openPolicies()
+    return this.greet()
+  }
+
+  etrn(domain: string): Awaitable<Reply> {
+    return this.#settings.etrn === undefined ? NO_ETRN : this.#settings.etrn(domain, this.session)
+  }
+
+  vrfy(_argument: string): Awaitable<Reply> {
+    return CANNOT_VRFY
   }
 
   mail(command: MailCommand): Awaitable<Reply> {
@@ -201,7 +254,7 @@ export class MailDialogue implements Dialogue {
     )
   }
 
-  data(): Awaitable<DataAnswer> {
+  data(_form: 'data' | 'bdat' = 'data'): Awaitable<DataAnswer> {
     const transaction = this.#transaction
     if (transaction === undefined) return { kind: 'refuse', reply: NO_TRANSACTION }
     if (transaction.recipients.length === 0) return { kind: 'refuse', reply: NO_RECIPIENTS }
@@ -282,6 +335,11 @@ export class MailDialogue implements Dialogue {
     if (this.#events.wants('session.closed'))
       this.#events.emit({ type: 'session.closed', session: { ...this.session }, messages: this.#messages })
     this.#closed = true
+  }
+
+  #openPolicies(): PolicyPanel {
+    const { policies, stageTimeoutMs } = this.#settings
+    return policyPanel(policies, this.session, this.#environment, this.#events, stageTimeoutMs)
   }
 
   /** Ends what still runs for this client, and lets the client go on. */

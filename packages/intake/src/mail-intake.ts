@@ -1,5 +1,7 @@
 import {
+  type Awaitable,
   type Block,
+  type Capability,
   type ClientConnection,
   type Dialogue,
   type Duration,
@@ -7,7 +9,9 @@ import {
   idMaker,
   milliseconds,
   type Policy,
+  type Reply,
   type Scope,
+  type Session,
   type Transport,
 } from '@mailwright/core'
 import { MailDialogue } from './dialogue.ts'
@@ -29,6 +33,8 @@ export interface MailIntakeOptions {
   readonly maxRecipients?: number
   /** A bare CR, bare LF or NUL in a message: refuse it with `550 5.5.2` (default), or make it a clean CRLF. */
   readonly lineEnds?: 'reject' | 'normalize'
+  /** Answers ETRN (RFC 1985), for a transport that can start the delivery of waiting mail. Default: it is not offered. */
+  readonly etrn?: (domain: string, session: Session) => Awaitable<Reply>
   /** When refusals at connect, helo and mail are answered: `at-rcpt` (default) lets the log show whom the mail was for. */
   readonly refuse?: 'at-rcpt' | 'at-once'
   /** How long one policy may take at one stage before it counts as failed. Default 30 s. */
@@ -47,6 +53,7 @@ export interface IntakeSettings {
   readonly inlineLimit: number
   readonly maxRecipients: number
   readonly lineEnds: 'reject' | 'normalize'
+  readonly etrn: MailIntakeOptions['etrn']
   readonly refuse: 'at-rcpt' | 'at-once'
   readonly stageTimeoutMs: number
   readonly handOffTimeoutMs: number
@@ -75,6 +82,7 @@ export function mailIntake(options: MailIntakeOptions): Block<Intake> {
         inlineLimit: options.inlineLimit ?? 131_072,
         maxRecipients: options.maxRecipients ?? 1_000,
         lineEnds: options.lineEnds ?? 'reject',
+        etrn: options.etrn,
         refuse: options.refuse ?? 'at-rcpt',
         stageTimeoutMs: milliseconds(options.stageTimeout ?? '30s'),
         handOffTimeoutMs: milliseconds(options.handOffTimeout ?? '5m'),
@@ -84,9 +92,18 @@ export function mailIntake(options: MailIntakeOptions): Block<Intake> {
         hostname: settings.hostname,
         maxSize: settings.maxSize,
         maxRecipients: settings.maxRecipients,
+        capabilities: capabilitiesOf(settings),
         open: (connection: ClientConnection): Dialogue =>
           new MailDialogue(settings, scope.environment, scope.events, connection, ids.next()),
       }
     },
   }
+}
+
+/** ETRN is the intake's to offer; everything else is honoured by the transport or not at all. */
+function capabilitiesOf({ transport, etrn }: IntakeSettings): ReadonlySet<Capability> {
+  const honoured = new Set(transport.capabilities ?? [])
+  if (etrn === undefined) honoured.delete('etrn')
+  else honoured.add('etrn')
+  return honoured
 }

@@ -6,6 +6,7 @@ import { receivedField, type Trace, transmissionType } from './received.ts'
 const SESSION: Session = {
   id: 's1',
   protocol: 'smtp',
+  profile: 'mx',
   client: { address: '192.0.2.7', port: 40_000 },
   server: { address: '192.0.2.1', port: 25 },
   openedAt: 0,

@@ -31,6 +31,8 @@ export const DEFAULT_LEVELS: EventLevels = {
   'listener.ready': 'info',
   'session.opened': 'debug',
   'session.secured': 'debug',
+  'session.authenticated': 'info',
+  'authentication.failed': 'warn',
   'session.closed': 'debug',
   'connection.refused': 'warn',
   'dialogue.refused': 'info',
@@ -92,6 +94,22 @@ export function eventFields(event: MailEvent): object {
         protocol: event.tls.protocol,
         cipher: event.tls.cipher,
         servername: event.tls.servername,
+      }
+    case 'session.authenticated':
+      return {
+        session: event.session.id,
+        client: event.session.client.address,
+        user: event.session.user,
+        mechanism: event.mechanism,
+      }
+    case 'authentication.failed':
+      return {
+        session: event.session.id,
+        client: event.session.client.address,
+        user: event.user,
+        mechanism: event.mechanism,
+        reason: event.reason,
+        reply: replyLine(event.reply),
       }
     case 'session.closed':
       return { session: event.session.id, client: event.session.client.address, messages: event.messages }

@@ -8,6 +8,7 @@ export function session(given: Partial<Session> = {}): Session {
   return {
     id: '01session00000001',
     protocol: 'smtp',
+    profile: 'mx',
     client: { address: '192.0.2.7', port: 40_000 },
     server: { address: '192.0.2.25', port: 25 },
     openedAt: 0,

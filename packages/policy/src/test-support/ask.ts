@@ -20,6 +20,7 @@ export function session(facts: Partial<Session> = {}): ChangingSession {
   return {
     id: 's1',
     protocol: 'smtp',
+    profile: 'mx',
     client: { address: '203.0.113.9', port: 40_000 },
     server: { address: '192.0.2.25', port: 25 },
     openedAt: 0,

@@ -2,6 +2,7 @@
 import {
   type Awaitable,
   type BodySink,
+  type Capability,
   type ClientConnection,
   type DataAnswer,
   type Dialogue,
@@ -26,6 +27,10 @@ export interface IntakeScript {
   readonly hopeless?: (size: number) => Reply | undefined
   readonly end?: () => Awaitable<readonly Reply[]>
   readonly maxRecipients?: number
+  /** What the transport honours. Default: SMTPUTF8. */
+  readonly capabilities?: readonly Capability[]
+  readonly authenticated?: (user: string, mechanism: string) => Awaitable<Reply>
+  readonly etrn?: (domain: string) => Awaitable<Reply>
 }
 
 export interface ScriptedIntake extends Intake {
@@ -69,6 +74,7 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
     hostname: 'mx.example.org',
     maxSize: 10_000_000,
     maxRecipients: script.maxRecipients ?? 100,
+    capabilities: new Set(script.capabilities ?? ['smtputf8']),
     calls,
     messages,
     mails,
@@ -81,7 +87,13 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
       clients.push(connection)
       let recipients = 0
       let over = false
-      const session: Session = { ...connection, id: `s${clients.length}`, openedAt: 0, extended: false }
+      const session: Session = {
+        profile: 'mx',
+        ...connection,
+        id: `s${clients.length}`,
+        openedAt: 0,
+        extended: false,
+      }
       return {
         session,
         greet: () => script.greet?.() ?? reply(220, '2.0.0', 'mx.example.org ESMTP'),
@@ -91,6 +103,25 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
         },
         secured(tls): void {
           calls.push(`secured ${tls.protocol}`)
+        },
+        authenticated(user, mechanism): Awaitable<Reply> {
+          calls.push(`authenticated ${user} by ${mechanism}`)
+          return script.authenticated?.(user, mechanism) ?? reply(235, '2.7.0', 'welcome')
+        },
+        notAuthenticated(mechanism, reason, user): void {
+          calls.push(`not authenticated ${user ?? 'nobody'} by ${mechanism}: ${reason}`)
+        },
+        claimed(claims): Awaitable<Reply> {
+          calls.push(`claimed ${claims.client?.address ?? ''} ${claims.user ?? ''}`.trim())
+          return reply(220, '2.0.0', 'mx.example.org ESMTP')
+        },
+        etrn(domain): Awaitable<Reply> {
+          calls.push(`etrn ${domain}`)
+          return script.etrn?.(domain) ?? reply(250, '2.0.0', 'queueing started')
+        },
+        vrfy(argument): Awaitable<Reply> {
+          calls.push(`vrfy ${argument}`)
+          return reply(252, '2.0.0', 'try it')
         },
         mail(command): Awaitable<Reply> {
           calls.push(`mail ${formatMailbox(command.sender)}`)
