@@ -1,14 +1,9 @@
 /** A whole mail server in a host program: takes mail for one domain, refuses one sender, keeps what it takes in Maildirs. */
 import * as mw from 'mailwright'
 
-export function mailServer(
-  store: mw.QueueStore,
-  root: string,
-  port: number,
-  world: Partial<mw.Environment> = {},
-): mw.Mta {
+export function mailServer(store: mw.QueueStore, root: string, port: number, world?: Partial<mw.Environment>): mw.Mta {
   const hostname = 'mx.example.org'
-  const mta = mw.createMta({ name: 'example', environment: world })
+  const mta = mw.createMta({ name: 'example', environment: world ?? {} })
   const mailboxes = { 'ann@example.org': `${root}/ann` }
   const aliases = { 'team@example.org': ['ann@example.org', 'bob@example.net'] }
   const router = mw.createRouter({ hostname, local: ['example.org'], mailboxes, aliases })
