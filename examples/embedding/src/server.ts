@@ -1,45 +1,21 @@
 /** A whole mail server in a host program: takes mail for one domain, refuses one sender, keeps what it takes in Maildirs. */
-import {
-  createMta,
-  createRouter,
-  type Environment,
-  type Mta,
-  maildir,
-  mailIntake,
-  messageQueue,
-  policy,
-  type QueueStore,
-  reject,
-  rejectUnauthorizedDestination,
-  reply,
-  restrictions,
-  smtpListener,
-  smtpTransport,
-} from 'mailwright'
+import * as mw from 'mailwright'
 
-const hostname = 'mx.example.org'
+export function mailServer(store: mw.QueueStore, root: string, port: number, world?: Partial<mw.Environment>): mw.Mta {
+  const hostname = 'mx.example.org'
+  const mta = mw.createMta({ name: 'example', environment: world ?? {} })
+  const mailboxes = { 'ann@example.org': `${root}/ann` }
+  const aliases = { 'team@example.org': ['ann@example.org', 'bob@example.net'] }
+  const router = mw.createRouter({ hostname, local: ['example.org'], mailboxes, aliases })
+  const transports = { local: mw.maildir({ mailboxes, hostname }), smtp: mw.smtpTransport({ hostname }) }
+  const queue = mta.use(mw.messageQueue({ hostname, store, router, transports }))
 
-export function mailServer(
-  store: QueueStore,
-  mailRoot: string,
-  port: number,
-  environment: Partial<Environment> = {},
-): Mta {
-  const mta = createMta({ name: 'example', environment })
-  const mailboxes = { 'ann@example.org': `${mailRoot}/ann` }
-  const router = createRouter({
-    hostname,
-    local: ['example.org'],
-    mailboxes,
-    aliases: { 'team@example.org': ['ann@example.org', 'bob@example.net'] },
+  const notFromYou = mw.reject(mw.reply(550, '5.7.1', 'Not from you'))
+  const noSpam = mw.policy('no-spam', {
+    mail: ({ sender }) => (sender?.domain === 'spam.example' ? notFromYou : undefined),
   })
-  const transports = { local: maildir({ mailboxes, hostname }), smtp: smtpTransport({ hostname }) }
-  const queue = mta.use(messageQueue({ hostname, store, router, transports }))
-  const noSpam = policy('no-spam', {
-    mail: ({ sender }) => (sender?.domain === 'spam.example' ? reject(reply(550, '5.7.1', 'Not from you')) : undefined),
-  })
-  const policies = [noSpam, restrictions([rejectUnauthorizedDestination(router)])]
-  const intake = mta.use(mailIntake({ hostname, transport: queue, policies }))
-  mta.use(smtpListener({ intake, port }))
+  const policies = [noSpam, mw.restrictions([mw.rejectUnauthorizedDestination(router)])]
+  const intake = mta.use(mw.mailIntake({ hostname, transport: queue, policies }))
+  mta.use(mw.smtpListener({ intake, port }))
   return mta
 }

@@ -1,10 +1,12 @@
 /** The destinations that have work or connections, and their shutdown. Memory grows with busy destinations only. */
 import type { Call, Scope } from '@mailwright/core'
+import { AbortWatch } from './abort-watch.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { Destination, type DestinationOwner } from './destination.ts'
 import type { Settings } from './options.ts'
 
 export class ConnectionPool implements DestinationOwner {
+  readonly watch: AbortWatch = new AbortWatch()
   readonly #settings: Settings
   readonly #scope: Scope
   readonly #destinations = new Map<string, Destination>()

@@ -4,6 +4,7 @@
  * waits gets the reason as outcome: the queue's scheduler knows what to do with a dead destination.
  */
 import type { Call, DeliveryJob, Environment, Outcome, Recipient, RecipientId, Scope, Timer } from '@mailwright/core'
+import type { AbortWatch } from './abort-watch.ts'
 import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
 import { deferred } from './delivery.ts'
 import { nextMove, PATIENCE_MS, worthStaging } from './dispatch-policy.ts'
@@ -18,6 +19,8 @@ const PAUSE_MS = 10_000
 export interface DestinationOwner {
   /** Whether idle connections are kept. */
   readonly phase: 'running' | 'draining' | 'stopped'
+  /** Where callers are listened to who give up. */
+  readonly watch: AbortWatch
   /** A connection exists from now on, for whoever must close everything. */
   opened(connection: ClientConnection): void
   closed(connection: ClientConnection): void
@@ -53,7 +56,7 @@ export class Destination implements ConnectionOwner, ErrandHolder {
 
   /** Delivers to these recipients of a job. Rejects only when the caller aborts. */
   submit(job: DeliveryJob, recipients: readonly Recipient[], call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
-    const errand = new Errand(job, recipients, call, this.#environment.clock.now(), this)
+    const errand = new Errand(job, recipients, call, this.#environment.clock.now(), this, this.#owner.watch)
     this.#waiting.push(errand)
     this.#dispatch()
     return errand.done

@@ -1,5 +1,6 @@
 import type { Outcome, Recipient } from '@mailwright/core'
 import { describe, expect, it } from 'vitest'
+import { AbortWatch } from './abort-watch.ts'
 import { type Capabilities, capabilitiesOf } from './capabilities.ts'
 import { envelopeCommands } from './envelope-commands.ts'
 import { Errand } from './errand.ts'
@@ -10,7 +11,14 @@ const ALL = capabilitiesOf(['mx', 'SIZE 1000', '8BITMIME', 'SMTPUTF8', 'DSN', 'P
 
 function errandFor(parts: JobParts, recipients?: readonly Recipient[]): Errand {
   const given = job(parts)
-  return new Errand(given, recipients ?? given.envelope.recipients, call, 0, { abandon: () => undefined })
+  return new Errand(
+    given,
+    recipients ?? given.envelope.recipients,
+    call,
+    0,
+    { abandon: () => undefined },
+    new AbortWatch(),
+  )
 }
 
 function commands(parts: JobParts, offered: Capabilities, recipients?: readonly Recipient[]): string[] {

@@ -3,6 +3,7 @@
  * somebody waits for. It always ends: `settle` when every recipient has an outcome, or a rejection on abort.
  */
 import type { Call, DeliveryJob, Outcome, Recipient, RecipientId } from '@mailwright/core'
+import type { AbortWatch } from './abort-watch.ts'
 
 /** Where an errand is given up when its caller aborts. */
 export interface ErrandHolder {
@@ -20,21 +21,30 @@ export class Errand {
   retried = false
   readonly #outcomes = new Map<RecipientId, Outcome>()
   readonly #holder: ErrandHolder
+  readonly #watch: AbortWatch
   #state: 'open' | 'settled' | 'abandoned' = 'open'
   #resolve!: (outcomes: ReadonlyMap<RecipientId, Outcome>) => void
   #reject!: (reason: unknown) => void
 
-  constructor(job: DeliveryJob, recipients: readonly Recipient[], call: Call, since: number, holder: ErrandHolder) {
+  constructor(
+    job: DeliveryJob,
+    recipients: readonly Recipient[],
+    call: Call,
+    since: number,
+    holder: ErrandHolder,
+    watch: AbortWatch,
+  ) {
     this.job = job
     this.recipients = recipients
     this.call = call
     this.since = since
     this.#holder = holder
+    this.#watch = watch
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
     })
-    call.signal.addEventListener('abort', this, { once: true })
+    watch.add(this)
   }
 
   get abandoned(): boolean {
@@ -50,15 +60,16 @@ export class Errand {
   settle(rest?: Outcome): void {
     if (this.#state !== 'open') return
     this.#state = 'settled'
-    this.call.signal.removeEventListener('abort', this)
+    this.#watch.remove(this)
     if (rest !== undefined) for (const recipient of this.recipients) this.record(recipient, rest)
     this.#resolve(this.#outcomes)
   }
 
   /** The caller gave up. */
-  handleEvent(): void {
+  giveUp(): void {
     if (this.#state !== 'open') return
     this.#state = 'abandoned'
+    this.#watch.remove(this)
     this.#reject(this.call.signal.reason)
     this.#holder.abandon(this)
   }

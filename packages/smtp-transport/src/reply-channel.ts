@@ -9,6 +9,9 @@ import type { Clock, Timer, Wire } from '@mailwright/core'
 import type { Loss } from './delivery.ts'
 import { ReplyReader, type ServerReply } from './reply-reader.ts'
 
+/** Text in ASCII goes out as Latin-1, which Node writes without measuring it first. */
+const NOT_ASCII = /[^\x00-\x7f]/
+
 export interface ReplyListener {
   /** The server said something. */
   replied(answer: ServerReply): void
@@ -55,7 +58,9 @@ export class ReplyChannel {
 
   /** Writes; false when the wire would rather wait (see `drained`). */
   send(data: string | Uint8Array): boolean {
-    return this.#state === 'open' && data.length > 0 ? this.#wire.write(data) : true
+    if (this.#state !== 'open' || data.length === 0) return true
+    if (typeof data !== 'string') return this.#wire.write(data)
+    return this.#wire.write(data, NOT_ASCII.test(data) ? 'utf8' : 'latin1')
   }
 
   /** Holds writes back until `release`, so that they leave together. */
