@@ -14,6 +14,7 @@ import {
   type Dialogue,
   type Environment,
   type Events,
+  isRefusal,
   LOCAL_ERROR,
   type Mailbox,
   type MailCommand,
@@ -24,10 +25,12 @@ import {
   reply,
   type TlsFacts,
   type TransientCode,
+  toRefusal,
 } from '@mailwright/core'
 import { ClientCall } from './client-call.ts'
 import {
   AUTHENTICATED,
+  BINARY_NEEDS_BDAT,
   CANNOT_VRFY,
   closing,
   NESTED_MAIL,
@@ -49,6 +52,7 @@ import { type PolicyPanel, policyPanel } from './policy-panel.ts'
 import type { Reception } from './receive-message.ts'
 import { type Ruling, refusalOf, together } from './stage.ts'
 import { type EarlyStage, StageResults } from './stage-results.ts'
+import { notReadyToSubmit } from './submission.ts'
 
 /** Why work for a client ends with it. Made once: an abort without a reason builds an error, with its stack, each time. */
 const CLIENT_GONE = new MailwrightError('ERR_MAILWRIGHT_CONNECTION', 'the client is gone')
@@ -147,7 +151,19 @@ export class MailDialogue implements Dialogue, BodyOwner {
   }
 
   etrn(domain: string): Awaitable<Reply> {
-    return this.#settings.etrn === undefined ? NO_ETRN : this.#settings.etrn(domain, this.session)
+    const { etrn } = this.#settings
+    if (etrn === undefined) return NO_ETRN
+    const told = (answer: Reply): Reply => (isRefusal(answer) ? this.#report('etrn', answer) : answer)
+    const failed = (error: unknown): Reply => {
+      this.#events.emit({ type: 'failure', where: 'etrn', error })
+      return told(toRefusal(error))
+    }
+    try {
+      const answer = etrn(domain, this.session)
+      return answer instanceof Promise ? answer.then(told, failed) : told(answer)
+    } catch (error) {
+      return failed(error)
+    }
   }
 
   vrfy(_argument: string): Awaitable<Reply> {
@@ -156,6 +172,10 @@ export class MailDialogue implements Dialogue, BodyOwner {
 
   mail(command: MailCommand): Awaitable<Reply> {
     if (this.#transaction !== undefined) return NESTED_MAIL
+    if (this.session.profile === 'submission') {
+      const unready = notReadyToSubmit(this.session, this.#settings.submission)
+      if (unready !== undefined) return this.#refuseMail(unready, command)
+    }
     if ((command.declaredSize ?? 0) > this.#settings.maxSize) return this.#refuseMail(TOO_LARGE, command)
     const busy = this.#refusing()
     if (busy) return this.#refuseMail(busy, command)
@@ -198,10 +218,12 @@ export class MailDialogue implements Dialogue, BodyOwner {
     )
   }
 
-  data(_form: 'data' | 'bdat' = 'data'): Awaitable<DataAnswer> {
+  data(form: 'data' | 'bdat' = 'data'): Awaitable<DataAnswer> {
     const transaction = this.#transaction
     if (transaction === undefined) return { kind: 'refuse', reply: NO_TRANSACTION }
     if (transaction.recipients.length === 0) return { kind: 'refuse', reply: NO_RECIPIENTS }
+    if (form === 'data' && transaction.options.body === 'binarymime')
+      return { kind: 'refuse', reply: this.#report('data', BINARY_NEEDS_BDAT) }
     const busy = this.#refusing()
     if (busy) return { kind: 'refuse', reply: this.#report('data', busy) }
     return this.#policies.ask<DataAnswer>(
