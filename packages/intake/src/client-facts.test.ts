@@ -1,6 +1,19 @@
 /** What is known of a client, and how it changes: AUTH, STARTTLS, the word of a trusted host, and the verbs beside mail. */
-import { accept, MailwrightError, type Policy, policy, reject, reply, replyLine, type TlsFacts } from '@mailwright/core'
+import {
+  accept,
+  type Capability,
+  MailwrightError,
+  type Policy,
+  policy,
+  reject,
+  reply,
+  replyLine,
+  type TlsFacts,
+  type Transport,
+} from '@mailwright/core'
+import { scriptedTransport, testScope } from '@mailwright/testing'
 import { describe, expect, test } from 'vitest'
+import { type MailIntakeOptions, mailIntake } from './mail-intake.ts'
 import { acceptAll, type ConversationOptions, conversation, MESSAGE, willing } from './testing-support/conversation.ts'
 
 const TLS: TlsFacts = { protocol: 'TLSv1.3', cipher: 'AES' }
@@ -261,4 +274,20 @@ describe('a message in chunks', () => {
     const refusal = '503 5.5.1 BODY=BINARYMIME needs BDAT'
     expect(await chunks('data', 'binarymime', BINARY)).toEqual([refusal, `data intake ${refusal}`])
   })
+})
+
+describe('an intake honours', () => {
+  test('nothing that its transport does not name', () => {
+    expect([...intakeOver({ name: 'plain', deliver: async () => new Map() })]).toEqual([])
+  })
+
+  test('what its transport names, and ETRN only when it is answered', () => {
+    const transport = scriptedTransport({ capabilities: ['dsn', 'etrn', 'smtputf8'] })
+    expect([...intakeOver(transport)]).toEqual(['dsn', 'smtputf8'])
+    expect([...intakeOver(transport, { etrn: () => reply(250, '2.0.0', 'Ok') })]).toEqual(['dsn', 'etrn', 'smtputf8'])
+  })
+
+  function intakeOver(transport: Transport, more: Partial<MailIntakeOptions> = {}): ReadonlySet<Capability> {
+    return mailIntake({ hostname: 'mx.example.org', policies: [], transport, ...more }).create(testScope()).capabilities
+  }
 })

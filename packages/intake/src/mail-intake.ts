@@ -106,7 +106,7 @@ export function mailIntake(options: MailIntakeOptions): Block<Intake> {
 
 /** ETRN is the intake's to offer; everything else is honoured by the transport or not at all. */
 function capabilitiesOf({ transport, etrn }: IntakeSettings): ReadonlySet<Capability> {
-  const honoured = new Set(transport.capabilities ?? [])
+  const honoured = new Set(transport.capabilities)
   if (etrn === undefined) honoured.delete('etrn')
   else honoured.add('etrn')
   return honoured
