@@ -1,4 +1,4 @@
-import type { Authenticator, Environment, ListenTarget, Policy, QueueStore, Transport } from '@mailwright/core'
+import type { Authenticator, Environment, ListenTarget, Policy, QueueStore } from '@mailwright/core'
 import { mailIntake } from '@mailwright/intake'
 import { createMta } from '@mailwright/kernel'
 import {
@@ -16,8 +16,8 @@ import { type RelayServer, withCachedDns } from './relay-server.ts'
 
 export interface SubmissionServerOptions {
   readonly hostname: string
-  /** The address of both listeners. Default `::`: users come from everywhere. */
-  readonly host?: string
+  /** The address of both listeners: `::` for users from everywhere. */
+  readonly host: string
   /** Where STARTTLS is offered, and asked for before anything else. Default 587. */
   readonly port?: number
   /** Where TLS begins with the first byte (RFC 8314). Default 465. */
@@ -36,8 +36,6 @@ export interface SubmissionServerOptions {
   /** Options of the queue and of the outbound transport beyond the defaults. */
   readonly queue?: Partial<MessageQueueOptions>
   readonly smtp?: Partial<SmtpTransportOptions>
-  /** Instead of SMTP: takes what is submitted, by way of the queue. */
-  readonly transport?: Transport
   readonly environment?: Partial<Environment>
 }
 
@@ -51,21 +49,19 @@ export interface SubmissionServer extends RelayServer {
  * Message-ID their programs forgot, and sends it on.
  *
  * @example
- * const { mta } = submissionServer({ hostname: 'mail.example.org', tls: { key, cert }, auth: users, nextHop: 'mx',
+ * const { mta } = submissionServer({ hostname: 'mail.example.org', host: '::', tls: { key, cert }, auth: users, nextHop: 'mx',
  *   store: lmdbStore({ directory: './spool' }), owners: { 'ann@example.org': ['ann'] } })
  * await mta.run(shutdownSignal())
  */
 export function submissionServer(options: SubmissionServerOptions): SubmissionServer {
-  const { hostname, auth, host = '::' } = options
+  const { hostname, auth, host } = options
   const mta = createMta({ name: 'submission', environment: withCachedDns(options.environment) })
   const router =
     options.nextHop === 'mx'
       ? createRouter({ hostname })
       : fixedRouter({ transport: 'smtp', destination: options.nextHop })
-  const smtp = options.transport ?? smtpTransport({ hostname, ...options.smtp })
-  const queue = mta.use(
-    messageQueue({ hostname, store: options.store, router, transports: { smtp }, ...options.queue }),
-  )
+  const transports = { smtp: smtpTransport({ hostname, ...options.smtp }) }
+  const queue = mta.use(messageQueue({ hostname, store: options.store, router, transports, ...options.queue }))
   const policies = [
     ...(options.policies ?? []),
     restrictions([
