@@ -2,6 +2,7 @@
 import {
   accept,
   type Capability,
+  discard,
   MailwrightError,
   type Policy,
   policy,
@@ -11,7 +12,7 @@ import {
   type TlsFacts,
   type Transport,
 } from '@mailwright/core'
-import { scriptedTransport, testScope } from '@mailwright/testing'
+import { mailbox, scriptedTransport, testScope } from '@mailwright/testing'
 import { describe, expect, test } from 'vitest'
 import { type MailIntakeOptions, mailIntake } from './mail-intake.ts'
 import { acceptAll, type ConversationOptions, conversation, MESSAGE, willing } from './testing-support/conversation.ts'
@@ -290,4 +291,65 @@ describe('an intake honours', () => {
   function intakeOver(transport: Transport, more: Partial<MailIntakeOptions> = {}): ReadonlySet<Capability> {
     return mailIntake({ hostname: 'mx.example.org', policies: [], transport, ...more }).create(testScope()).capabilities
   }
+})
+
+describe('what nobody listens to', () => {
+  test('is not told, and everything goes its way without', async () => {
+    const transport = willing()
+    const client = conversation({ transport, heard: 'nobody' })
+    await client.greet()
+    client.dialogue.secured(TLS)
+    client.dialogue.notAuthenticated('PLAIN', 'wrong password', 'ann', reply(535, '5.7.8', 'no'))
+    await client.dialogue.authenticated('ann', 'PLAIN')
+    expect(await client.rcpt()).toMatch(/^503/)
+    await client.helo()
+    await client.mail()
+    await client.rcpt()
+    expect(await client.data(MESSAGE)).toMatchObject([expect.stringMatching(/^250/)])
+    client.dialogue.refused('command', reply(500, '5.5.2', 'no'))
+    client.dialogue.close()
+    expect(transport.jobs).toHaveLength(1)
+    expect(client.events.all).toEqual([])
+  })
+
+  test('does not keep a discarded message from being discarded', async () => {
+    const transport = willing()
+    const client = conversation({
+      transport,
+      heard: 'nobody',
+      policies: [policy('sink', { rcpt: () => discard() })],
+    })
+    await client.upToData()
+    expect(await client.data(MESSAGE)).toMatchObject([expect.stringMatching(/^250/)])
+    expect(transport.jobs).toEqual([])
+  })
+})
+
+test('what a client said of a recipient is kept, each with or without the other', async () => {
+  const transport = willing()
+  const client = conversation({ transport })
+  await client.upToData('ann@example.org')
+  await client.rcpt('bob@example.org', { orcpt: 'rfc822;info@example.org' })
+  await client.rcpt('cid@example.org', { notify: ['never'] })
+  await client.data(MESSAGE)
+  const [ann, bob, cid] = transport.jobs[0]!.envelope.recipients
+  expect(Object.keys(ann!)).toEqual(['id', 'address', 'original'])
+  expect(bob).toEqual({ id: 2, address: bob!.address, original: bob!.address, orcpt: 'rfc822;info@example.org' })
+  expect(cid).toEqual({ id: 3, address: cid!.address, original: cid!.address, notify: ['never'] })
+})
+
+test('a transport that forgets the copy a policy asked for has not taken the message', async () => {
+  const copy = policy('copy', {
+    rcpt: () => ({
+      verdict: { kind: 'accept' },
+      edits: [{ edit: 'add-recipient', address: mailbox('log@example.org') }],
+    }),
+  })
+  const transport: Transport = {
+    name: 'forgetful',
+    deliver: async () => new Map([[1, { status: 'ok', action: 'queued', reply: reply(250, '2.0.0', 'Ok') }]]),
+  }
+  const client = conversation({ transport, policies: [copy] })
+  await client.upToData()
+  expect(await client.data(MESSAGE)).toEqual(['451 4.3.0 Temporary failure, please try again later'])
 })

@@ -80,7 +80,7 @@ export class MessageCollector {
     this.#size += bytes.length
     if (this.#size > this.#options.maxSize) return this.#refuse(TOO_LARGE)
     if (this.#large !== undefined) return this.#spool(this.#large.spool, bytes)
-    this.#chunks.push(bytes)
+    if (bytes.length > 0) this.#chunks.push(bytes)
     if (this.#size > this.#memoryLimit && this.#options.spool !== undefined) return this.#outgrow(this.#options.spool)
   }
 
@@ -133,7 +133,7 @@ export class MessageCollector {
       if (refused instanceof Promise) return refused.then(() => this.#conclude())
     }
     const rest = this.#normalizer?.end()
-    if (rest !== undefined && rest.length > 0 && this.#refusal === undefined) {
+    if (rest !== undefined && this.#refusal === undefined) {
       const kept = this.#keep(rest)
       if (kept instanceof Promise) return kept.then(() => this.#conclude())
     }
