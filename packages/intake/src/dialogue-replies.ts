@@ -30,3 +30,4 @@ export function unwelcome(refusal: Refusal): Refusal {
 export const AUTHENTICATED: Reply<235> = reply(235, '2.7.0', 'Authentication successful')
 export const NO_ETRN: Reply<502> = reply(502, '5.5.1', 'ETRN is not offered here')
 export const CANNOT_VRFY: Reply<252> = reply(252, '2.0.0', 'Send some mail, and it will be tried')
+export const BINARY_NEEDS_BDAT: Refusal = reply(503, '5.5.1', 'BODY=BINARYMIME needs BDAT')

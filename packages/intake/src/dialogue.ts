@@ -19,20 +19,18 @@ import {
   type Mailbox,
   type MailCommand,
   MailwrightError,
-  mailboxKey,
   type RcptCommand,
-  type Recipient,
   type Refusal,
   type Reply,
   reply,
-  type Session,
   type TlsFacts,
-  type Transaction,
   type TransientCode,
+  toRefusal,
 } from '@mailwright/core'
 import { ClientCall } from './client-call.ts'
 import {
   AUTHENTICATED,
+  BINARY_NEEDS_BDAT,
   CANNOT_VRFY,
   closing,
   NESTED_MAIL,
@@ -46,22 +44,20 @@ import {
   TOO_MANY_RECIPIENTS,
   unwelcome,
 } from './dialogue-replies.ts'
+import { type BodyOwner, IncomingBody } from './incoming-body.ts'
+import { claimSession, type LiveSession, openSession, secureSession } from './live-session.ts'
+import { LiveTransaction } from './live-transaction.ts'
 import type { IntakeSettings } from './mail-intake.ts'
 import { type PolicyPanel, policyPanel } from './policy-panel.ts'
-import { type MessageHandOff, receiveMessage } from './receive-message.ts'
-import { type Ruling, refusalOf, SILENCE, together } from './stage.ts'
+import type { Reception } from './receive-message.ts'
+import { type Ruling, refusalOf, together } from './stage.ts'
+import { type EarlyStage, StageResults } from './stage-results.ts'
+import { notReadyToSubmit } from './submission.ts'
 
 /** Why work for a client ends with it. Made once: an abort without a reason builds an error, with its stack, each time. */
 const CLIENT_GONE = new MailwrightError('ERR_MAILWRIGHT_CONNECTION', 'the client is gone')
 
-/** A session whose facts the dialogue updates as it learns them. */
-type LiveSession = { -readonly [K in keyof Session]: Session[K] }
-/** A transaction under way. */
-interface LiveTransaction extends Transaction {
-  readonly recipients: Recipient[]
-}
-
-export class MailDialogue implements Dialogue {
+export class MailDialogue implements Dialogue, BodyOwner {
   readonly session: LiveSession
   readonly #settings: IntakeSettings
   readonly #environment: Environment
@@ -70,21 +66,9 @@ export class MailDialogue implements Dialogue {
   #call = new ClientCall()
   #policies: PolicyPanel
   #transaction: LiveTransaction | undefined
-  /** Who was accepted in this transaction: a second RCPT for the same mailbox adds nobody. */
-  readonly #recipientKeys = new Set<string>()
-  /** Refusals kept for RCPT: of the connection, of HELO, of this MAIL. The earliest is the one answered. */
-  readonly #kept: Record<'connect' | 'helo' | 'mail', Ruling | undefined> = {
-    connect: undefined,
-    helo: undefined,
-    mail: undefined,
-  }
-  #handOff: MessageHandOff | undefined
-  /** What HELO and, for the transaction, all stages so far leave for the message: edits, and votes to discard or hold. */
-  #fromConnect: Ruling = SILENCE
-  #fromHelo: Ruling = SILENCE
-  #before: Ruling = SILENCE
+  readonly #results = new StageResults()
+  #body: IncomingBody | undefined
   #messages = 0
-  #recipientIds = 0
   #closed = false
 
   constructor(
@@ -97,21 +81,7 @@ export class MailDialogue implements Dialogue {
     this.#settings = settings
     this.#environment = environment
     this.#events = events
-    this.session = {
-      id,
-      protocol: connection.protocol,
-      profile: connection.profile ?? 'mx',
-      client: connection.client,
-      server: connection.server,
-      openedAt: environment.clock.now(),
-      helo: undefined,
-      extended: false,
-      tls: connection.tls,
-      user: undefined,
-      mechanism: undefined,
-      via: connection.via,
-      clientName: undefined,
-    }
+    this.session = openSession(connection, id, environment.clock.now())
     this.#policies = this.#openPolicies()
     if (events.wants('session.opened')) events.emit({ type: 'session.opened', session: { ...this.session } })
   }
@@ -121,7 +91,7 @@ export class MailDialogue implements Dialogue {
     return this.#policies.ask<Reply>(
       (policy) => policy.connect?.(this.#call),
       (ruling) => {
-        this.#fromConnect = together(SILENCE, ruling)
+        this.#results.connected(ruling)
         return this.#keepOrRefuse('connect', ruling) ?? welcome
       },
     )
@@ -131,13 +101,12 @@ export class MailDialogue implements Dialogue {
     this.#forget()
     this.session.helo = name
     this.session.extended = verb !== 'HELO'
-    this.#kept.helo = undefined
-    this.#fromHelo = SILENCE
+    this.#results.forgetHelo()
     const welcome = reply(250, '2.0.0', this.#settings.hostname)
     return this.#policies.ask<Reply>(
       (policy) => policy.helo?.(name, this.#call),
       (ruling) => {
-        this.#fromHelo = together(SILENCE, ruling)
+        this.#results.greeted(ruling)
         return this.#keepOrRefuse('helo', ruling) ?? welcome
       },
     )
@@ -145,11 +114,8 @@ export class MailDialogue implements Dialogue {
 
   secured(tls: TlsFacts): void {
     this.#forget()
-    this.session.helo = undefined
-    this.session.extended = false
-    this.session.tls = tls
-    this.#kept.helo = undefined
-    this.#fromHelo = SILENCE
+    this.#results.forgetHelo()
+    secureSession(this.session, tls)
     if (this.#events.wants('session.secured'))
       this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
   }
@@ -174,25 +140,30 @@ export class MailDialogue implements Dialogue {
       })
   }
 
-  claimed({ client, server, clientName, helo, user }: ClientClaims): Awaitable<Reply> {
+  claimed(claims: ClientClaims): Awaitable<Reply> {
     this.#forget()
     this.#policies.tell((policy) => policy.close?.())
-    if (client !== undefined && this.session.via === undefined) this.session.via = this.session.client
-    this.session.client = client ?? this.session.client
-    this.session.server = server ?? this.session.server
-    this.session.clientName = clientName ?? this.session.clientName
-    this.session.user = user ?? this.session.user
-    this.session.helo = helo
-    this.session.extended = false
-    this.#kept.connect = undefined
-    this.#kept.helo = undefined
-    this.#fromHelo = SILENCE
+    claimSession(this.session, claims)
+    this.#results.forgetConnect()
+    this.#results.forgetHelo()
     this.#policies = this.#openPolicies()
     return this.greet()
   }
 
   etrn(domain: string): Awaitable<Reply> {
-    return this.#settings.etrn === undefined ? NO_ETRN : this.#settings.etrn(domain, this.session)
+    const { etrn } = this.#settings
+    if (etrn === undefined) return NO_ETRN
+    const told = (answer: Reply): Reply => (isRefusal(answer) ? this.#report('etrn', answer) : answer)
+    const failed = (error: unknown): Reply => {
+      this.#events.emit({ type: 'failure', where: 'etrn', error })
+      return told(toRefusal(error))
+    }
+    try {
+      const answer = etrn(domain, this.session)
+      return answer instanceof Promise ? answer.then(told, failed) : told(answer)
+    } catch (error) {
+      return failed(error)
+    }
   }
 
   vrfy(_argument: string): Awaitable<Reply> {
@@ -201,21 +172,22 @@ export class MailDialogue implements Dialogue {
 
   mail(command: MailCommand): Awaitable<Reply> {
     if (this.#transaction !== undefined) return NESTED_MAIL
+    if (this.session.profile === 'submission') {
+      const unready = notReadyToSubmit(this.session, this.#settings.submission)
+      if (unready !== undefined) return this.#refuseMail(unready, command)
+    }
     if ((command.declaredSize ?? 0) > this.#settings.maxSize) return this.#refuseMail(TOO_LARGE, command)
     const busy = this.#refusing()
     if (busy) return this.#refuseMail(busy, command)
-    const transaction: LiveTransaction = { ...command, recipients: [] }
+    const transaction = new LiveTransaction(command)
     this.#transaction = transaction
-    this.#before = together(this.#fromConnect, this.#fromHelo)
-    this.#recipientKeys.clear()
-    this.#recipientIds = 0
-    this.#kept.mail = undefined
+    this.#results.begin()
     return this.#policies.ask<Reply>(
       (policy) => policy.mail?.(transaction, this.#call),
       (ruling) => {
         const refusal = this.#keepOrRefuse('mail', ruling)
         if (refusal !== undefined) this.#forget()
-        else this.#before = together(this.#before, ruling)
+        else this.#results.add(ruling)
         return refusal ?? SENDER_OK
       },
     )
@@ -224,21 +196,14 @@ export class MailDialogue implements Dialogue {
   rcpt(command: RcptCommand): Awaitable<Reply> {
     const transaction = this.#transaction
     if (transaction === undefined) return NO_TRANSACTION
-    const kept = this.#kept.connect ?? this.#kept.helo ?? this.#kept.mail
+    const kept = this.#results.refusal
     const keptRefusal = kept && refusalOf(kept)
     if (keptRefusal !== undefined) return this.#report('rcpt', keptRefusal, kept, command.recipient)
     if (transaction.recipients.length >= this.#settings.maxRecipients) {
       return this.#report('rcpt', TOO_MANY_RECIPIENTS, undefined, command.recipient)
     }
-    const key = mailboxKey(command.recipient)
-    if (this.session.protocol === 'smtp' && this.#recipientKeys.has(key)) return RECIPIENT_OK
-    const recipient: Recipient = {
-      id: ++this.#recipientIds,
-      address: command.recipient,
-      original: command.recipient,
-      ...(command.orcpt === undefined ? {} : { orcpt: command.orcpt }),
-      ...(command.notify === undefined ? {} : { notify: command.notify }),
-    }
+    if (this.session.protocol === 'smtp' && transaction.has(command.recipient)) return RECIPIENT_OK
+    const recipient = transaction.recipient(command)
     return this.#policies.ask<Reply>(
       (policy) => policy.rcpt?.(recipient, transaction, this.#call),
       (ruling) => {
@@ -246,18 +211,19 @@ export class MailDialogue implements Dialogue {
         if (refusal !== undefined) return this.#report('rcpt', refusal, ruling, recipient.address)
         // Silence refuses: without somebody who accepts there is no open relay by omission.
         if (!ruling.accepted) return this.#report('rcpt', NOBODY_ACCEPTS, undefined, recipient.address)
-        this.#before = together(this.#before, ruling)
-        transaction.recipients.push(recipient)
-        this.#recipientKeys.add(key)
+        this.#results.add(ruling)
+        transaction.accept(recipient)
         return RECIPIENT_OK
       },
     )
   }
 
-  data(_form: 'data' | 'bdat' = 'data'): Awaitable<DataAnswer> {
+  data(form: 'data' | 'bdat' = 'data'): Awaitable<DataAnswer> {
     const transaction = this.#transaction
     if (transaction === undefined) return { kind: 'refuse', reply: NO_TRANSACTION }
     if (transaction.recipients.length === 0) return { kind: 'refuse', reply: NO_RECIPIENTS }
+    if (form === 'data' && transaction.options.body === 'binarymime')
+      return { kind: 'refuse', reply: this.#report('data', BINARY_NEEDS_BDAT) }
     const busy = this.#refusing()
     if (busy) return { kind: 'refuse', reply: this.#report('data', busy) }
     return this.#policies.ask<DataAnswer>(
@@ -266,55 +232,33 @@ export class MailDialogue implements Dialogue {
         const refusal = refusalOf(ruling)
         // The transaction stands: the client may leave a recipient out, or ask again (RFC 5321 §4.1.1.4).
         if (refusal !== undefined) return { kind: 'refuse', reply: this.#report('data', refusal, ruling) }
-        return { kind: 'go', body: this.#openBody(transaction, together(this.#before, ruling)) }
+        return { kind: 'go', body: this.#openBody(transaction, together(this.#results.forMessage, ruling)) }
       },
     )
   }
 
-  #openBody(transaction: LiveTransaction, ruling: Ruling): BodySink {
-    const handOff = receiveMessage({
+  #openBody(transaction: LiveTransaction, before: Ruling): BodySink {
+    const reception: Reception = {
       settings: this.#settings,
       environment: this.#environment,
       events: this.#events,
       session: this.session,
       transaction,
-      before: ruling,
-      ask: (question, conclude) => this.#policies.ask(question, conclude),
+      before,
+      ask: this.#policies.ask,
       report: (refusal, why, recipient) => this.#report('message', refusal, why, recipient),
       call: this.#call,
       giveUp: () => this.#giveUp(),
-      nextRecipientId: () => ++this.#recipientIds,
-    })
-    this.#handOff = handOff
-    const done = (replies: readonly Reply[]): readonly Reply[] => {
-      if (replies.some((each) => !isRefusal(each))) this.#messages += 1
-      this.#handOff = undefined
-      this.#forget()
-      return replies
+      nextRecipientId: () => transaction.nextId(),
     }
-    const failed = (error: unknown): readonly Reply[] => {
-      this.#events.emit({ type: 'failure', where: 'intake', error })
-      return done(
-        transaction.recipients.slice(0, this.session.protocol === 'lmtp' ? undefined : 1).map(() => LOCAL_ERROR),
-      )
-    }
-    return {
-      write: (chunk) => handOff.write(chunk),
-      hopeless: () => handOff.hopeless(),
-      end(): Awaitable<readonly Reply[]> {
-        try {
-          const replies = handOff.end()
-          return replies instanceof Promise ? replies.then(done, failed) : done(replies)
-        } catch (error) {
-          return failed(error)
-        }
-      },
-      abort: () => {
-        handOff.abort()
-        this.#handOff = undefined
-        this.#forget()
-      },
-    }
+    this.#body = new IncomingBody(reception, this)
+    return this.#body
+  }
+
+  bodyEnded(taken: boolean): void {
+    if (taken) this.#messages += 1
+    this.#body = undefined
+    this.#forget()
   }
 
   reset(): void {
@@ -327,8 +271,8 @@ export class MailDialogue implements Dialogue {
 
   close(): void {
     if (this.#closed) return
-    this.#handOff?.abort()
-    this.#handOff = undefined
+    this.#body?.abandon()
+    this.#body = undefined
     this.#forget()
     this.#call.end(CLIENT_GONE)
     this.#policies.tell((policy) => policy.close?.())
@@ -360,17 +304,17 @@ export class MailDialogue implements Dialogue {
 
   /** Ends the transaction, if there is one. */
   #forget(): void {
-    this.#kept.mail = undefined
+    this.#results.forgetMail()
     if (this.#transaction === undefined) return
     this.#transaction = undefined
     this.#policies.tell((policy) => policy.reset?.())
   }
 
-  #keepOrRefuse(stage: 'connect' | 'helo' | 'mail', ruling: Ruling): Refusal | undefined {
+  #keepOrRefuse(stage: EarlyStage, ruling: Ruling): Refusal | undefined {
     const refusal = refusalOf(ruling)
     if (refusal === undefined) return undefined
     if (this.#settings.refuse === 'at-rcpt' && !closes(ruling)) {
-      this.#kept[stage] = ruling
+      this.#results.keepRefusal(stage, ruling)
       return undefined
     }
     return this.#report(stage, stage === 'connect' ? unwelcome(refusal) : refusal, ruling)

@@ -33,6 +33,8 @@ export interface MailIntakeOptions {
   readonly maxRecipients?: number
   /** A bare CR, bare LF or NUL in a message: refuse it with `550 5.5.2` (default), or make it a clean CRLF. */
   readonly lineEnds?: 'reject' | 'normalize'
+  /** Lets users of a `submission` listener in without TLS: for tests and trusted wires only. Default: TLS first. */
+  readonly submissionWithoutTls?: boolean
   /** Answers ETRN (RFC 1985), for a transport that can start the delivery of waiting mail. Default: it is not offered. */
   readonly etrn?: (domain: string, session: Session) => Awaitable<Reply>
   /** When refusals at connect, helo and mail are answered: `at-rcpt` (default) lets the log show whom the mail was for. */
@@ -53,6 +55,7 @@ export interface IntakeSettings {
   readonly inlineLimit: number
   readonly maxRecipients: number
   readonly lineEnds: 'reject' | 'normalize'
+  readonly submission: 'tls' | 'no tls'
   readonly etrn: MailIntakeOptions['etrn']
   readonly refuse: 'at-rcpt' | 'at-once'
   readonly stageTimeoutMs: number
@@ -82,6 +85,7 @@ export function mailIntake(options: MailIntakeOptions): Block<Intake> {
         inlineLimit: options.inlineLimit ?? 131_072,
         maxRecipients: options.maxRecipients ?? 1_000,
         lineEnds: options.lineEnds ?? 'reject',
+        submission: options.submissionWithoutTls === true ? 'no tls' : 'tls',
         etrn: options.etrn,
         refuse: options.refuse ?? 'at-rcpt',
         stageTimeoutMs: milliseconds(options.stageTimeout ?? '30s'),
@@ -102,7 +106,7 @@ export function mailIntake(options: MailIntakeOptions): Block<Intake> {
 
 /** ETRN is the intake's to offer; everything else is honoured by the transport or not at all. */
 function capabilitiesOf({ transport, etrn }: IntakeSettings): ReadonlySet<Capability> {
-  const honoured = new Set(transport.capabilities ?? [])
+  const honoured = new Set(transport.capabilities)
   if (etrn === undefined) honoured.delete('etrn')
   else honoured.add('etrn')
   return honoured

@@ -302,3 +302,25 @@ describe('a spool that fails', () => {
     }
   })
 })
+
+describe('a message of any bytes', () => {
+  test('goes to the spool as it is once it is large, below a head made of lines', async () => {
+    const { into, spools } = spooling({}, { lineEnds: 'any' })
+    const body = '\0\r\n\n\r'.repeat(100)
+    expect(await message(into, 'Subject: hi\r\n\r\n', body)).toEqual(['Subject: hi\r\n\r\n', body, 515])
+    expect(spools[0]!.text).toBe(body)
+  })
+
+  test('is refused when it is large and its head is not made of lines', async () => {
+    const { into, spools } = spooling({}, { lineEnds: 'any' })
+    expect(await collect(into, 'Subject: hi\nX: y\r\n\r\n', lines(10))).toBe('550 5.5.2 bare <LF> received')
+    expect(spools).toEqual([])
+  })
+})
+
+test('a large message that is normalised waits for its spool to the end', async () => {
+  const { into, spools } = spooling({ write: () => Promise.resolve() }, { lineEnds: 'normalize' })
+  const [, body] = await message(into, 'Subject: hi\n\n', lines(10), '', 'a\nb')
+  expect(body).toBe(`${lines(10)}a\r\nb`)
+  expect(spools[0]!.text).toBe(body)
+})

@@ -23,7 +23,8 @@ export interface CollectorOptions {
   readonly maxHeadSize: number
   /** Bodies up to this many bytes stay in memory. */
   readonly inlineLimit: number
-  readonly lineEnds: 'reject' | 'normalize'
+  /** `any`: the body may hold any byte (BINARYMIME, RFC 3030); its head is made of lines all the same. */
+  readonly lineEnds: 'reject' | 'normalize' | 'any'
   /** Where larger bodies go; without it they stay in memory. */
   readonly spool: (() => Spool) | undefined
 }
@@ -58,7 +59,7 @@ export class MessageCollector {
     this.#memoryLimit = Math.max(options.inlineLimit, options.maxHeadSize)
     this.#hopelessAfter = options.maxSize + Math.max(options.maxSize, LEAST_PATIENCE)
     if (options.lineEnds === 'reject') this.#guard = lineGuard()
-    else this.#normalizer = lineNormalizer()
+    else if (options.lineEnds === 'normalize') this.#normalizer = lineNormalizer()
   }
 
   write(chunk: Uint8Array): Awaitable<void> {
@@ -79,7 +80,7 @@ export class MessageCollector {
     this.#size += bytes.length
     if (this.#size > this.#options.maxSize) return this.#refuse(TOO_LARGE)
     if (this.#large !== undefined) return this.#spool(this.#large.spool, bytes)
-    this.#chunks.push(bytes)
+    if (bytes.length > 0) this.#chunks.push(bytes)
     if (this.#size > this.#memoryLimit && this.#options.spool !== undefined) return this.#outgrow(this.#options.spool)
   }
 
@@ -88,6 +89,8 @@ export class MessageCollector {
     const sofar = this.#gather()
     const length = headLength(sofar)
     if (length < 0 || length > this.#options.maxHeadSize) return this.#refuse(HEAD_TOO_LARGE)
+    const violation = this.#headViolation(sofar.subarray(0, length))
+    if (violation !== undefined) return this.#refuse(violation)
     try {
       const spool = open()
       this.#large = { head: sofar.slice(0, length), spool }
@@ -130,7 +133,7 @@ export class MessageCollector {
       if (refused instanceof Promise) return refused.then(() => this.#conclude())
     }
     const rest = this.#normalizer?.end()
-    if (rest !== undefined && rest.length > 0 && this.#refusal === undefined) {
+    if (rest !== undefined && this.#refusal === undefined) {
       const kept = this.#keep(rest)
       if (kept instanceof Promise) return kept.then(() => this.#conclude())
     }
@@ -149,7 +152,17 @@ export class MessageCollector {
     // Without an empty line it is all head: header fields and no body.
     const length = end < 0 ? whole.length : end
     if (length > this.#options.maxHeadSize) return HEAD_TOO_LARGE
+    const violation = this.#headViolation(whole.subarray(0, length))
+    if (violation !== undefined) return violation
     return memorySource(whole.subarray(0, length), whole.subarray(length))
+  }
+
+  /** What is wrong with the head of a message whose lines nobody has looked at. */
+  #headViolation(head: Uint8Array): Refusal | undefined {
+    if (this.#options.lineEnds !== 'any') return undefined
+    const guard = lineGuard()
+    const problem = guard.check(head) ?? guard.end()
+    return problem === undefined ? undefined : VIOLATIONS[problem]
   }
 
   #gather(): Uint8Array {

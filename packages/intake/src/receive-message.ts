@@ -35,6 +35,7 @@ import type { IntakeSettings } from './mail-intake.ts'
 import { MessageCollector } from './message-collector.ts'
 import type { PolicyPanel } from './policy-panel.ts'
 import { inTime, type Ruling, refusalOf, SILENCE, together } from './stage.ts'
+import { missingFields } from './submission.ts'
 
 export interface MessageHandOff {
   write(chunk: Uint8Array): Awaitable<void>
@@ -70,7 +71,7 @@ export function receiveMessage(reception: Reception): MessageHandOff {
     maxSize: settings.maxSize,
     maxHeadSize: settings.maxHeadSize,
     inlineLimit: settings.inlineLimit,
-    lineEnds: settings.lineEnds,
+    lineEnds: transaction.options.body === 'binarymime' ? 'any' : settings.lineEnds,
     spool: settings.transport.spool === undefined ? undefined : () => settings.transport.spool!(),
   })
   return {
@@ -160,16 +161,21 @@ export function receiveMessage(reception: Reception): MessageHandOff {
   }
 
   function stampedHead(id: MessageId, source: MessageSource, edits: readonly Edit[]): Uint8Array {
+    const { session } = reception
+    const { hostname } = settings
+    const at = reception.environment.clock.now()
     const received = receivedField({
-      session: reception.session,
-      hostname: settings.hostname,
+      session,
+      hostname,
       id,
       options: transaction.options,
-      at: reception.environment.clock.now(),
+      at,
       // One recipient may be named; naming several would tell each of the others (RFC 5321 §7.2).
       ...(transaction.recipients.length === 1 ? { recipient: transaction.recipients[0]!.original } : {}),
     })
-    return prependToHead(edits.length === 0 ? source.head : applyEdits(source.head, edits), received)
+    const head = edits.length === 0 ? source.head : applyEdits(source.head, edits)
+    if (session.profile !== 'submission' || session.user === undefined) return prependToHead(head, received)
+    return prependToHead(head, received + missingFields(head, id, hostname, at))
   }
 
   function withAdded(edits: readonly Edit[]): readonly Recipient[] {

@@ -11,6 +11,7 @@ import * as nodeFiles from 'node:fs/promises'
 import {
   type Block,
   type Call,
+  type Capability,
   type DeliveryJob,
   type Environment,
   type FailedOutcome,
@@ -50,6 +51,9 @@ const LOOP: FailedOutcome = { status: 'failed', reply: reply(554, '5.4.6', 'Mail
 /** Files of one job written at the same time: enough for them to share disk syncs. */
 const PARALLEL = 8
 
+/** Addresses and headers are written as they are, in UTF-8. Nobody is told of a delivery. */
+const HONOURED: ReadonlySet<Capability> = new Set(['smtputf8'])
+
 /**
  * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when a table holds a path that is not absolute.
  * @example
@@ -88,6 +92,7 @@ export function maildirTransport(options: MaildirOptions, environment: Environme
 
   return {
     name: options.name ?? 'maildir',
+    capabilities: HONOURED,
     async deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
       const outcomes = new Map<RecipientId, Outcome>()
       // Each worker takes the next recipient that none has taken yet.

@@ -45,6 +45,8 @@ export interface Placement {
   readonly claims: readonly Claim[]
   /** Lanes with stored, unclaimed, due entries. */
   readonly waiting: readonly string[]
+  /** When the stored entries are due, for mail that is to be released later (RFC 4865). */
+  readonly dueAt?: number
 }
 
 const NO_LANES: ReadonlySet<string> = new Set()
@@ -69,7 +71,7 @@ export async function acceptMessage(
     sender: envelope.sender,
     options: envelope.options,
     arrivedAt: job.arrivedAt,
-    entries: entriesOf(routed, parts.recipientLimit, now, job.hold),
+    entries: entriesOf(routed, parts.recipientLimit, Math.max(now, envelope.options.notBefore ?? 0), job.hold),
   }
   try {
     await storeMessage(parts, message, job.message, call)
@@ -86,7 +88,9 @@ async function storeMessage(
   call: Call,
 ): Promise<void> {
   const held = message.entries[0]?.held
-  const reserved = held === undefined ? reserveLanes(parts, message.entries) : NO_LANES
+  const { notBefore } = message.options
+  const later = notBefore !== undefined && notBefore > parts.environment.clock.now()
+  const reserved = held === undefined && !later ? reserveLanes(parts, message.entries) : NO_LANES
   let claims: readonly Claim[] = []
   try {
     const now = parts.environment.clock.now()
@@ -105,8 +109,10 @@ async function storeMessage(
     }
   } finally {
     const waiting =
-      held === undefined ? message.entries.filter((each) => !reserved.has(each.lane)).map((each) => each.lane) : []
-    parts.placed({ reserved, claims, waiting })
+      held === undefined && !later
+        ? message.entries.filter((each) => !reserved.has(each.lane)).map((each) => each.lane)
+        : []
+    parts.placed({ reserved, claims, waiting, ...(later ? { dueAt: notBefore } : {}) })
   }
 }
 

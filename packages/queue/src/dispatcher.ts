@@ -66,7 +66,7 @@ export class Dispatcher {
   }
 
   /** What became of a reservation. To be called once for each put, also when it failed. */
-  place({ reserved, claims, waiting }: Placement): void {
+  place({ reserved, claims, waiting, dueAt }: Placement): void {
     const now = this.#clock.now()
     for (const claim of claims) {
       this.#take(claim)
@@ -82,6 +82,7 @@ export class Dispatcher {
       }
     }
     for (const lane of waiting) this.tell({ type: 'stored', lane, now })
+    if (dueAt !== undefined) this.#wakeAt(Math.min(dueAt, now + this.#leaseMs))
     this.#asked -= reserved.size
     this.#checkIdle()
   }

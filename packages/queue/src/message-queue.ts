@@ -5,6 +5,7 @@
 import {
   type Block,
   type Call,
+  type Capability,
   type Clock,
   type DeliveryJob,
   type Duration,
@@ -27,6 +28,7 @@ import {
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
+import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
@@ -89,6 +91,7 @@ export function messageQueue(options: MessageQueueOptions): Block<MessageQueue> 
 
 class QueueManager implements MessageQueue, Lifecycle {
   readonly name = 'queue'
+  readonly capabilities: ReadonlySet<Capability>
   readonly #store: QueueStore
   readonly #scope: Scope
   readonly #clock: Clock
@@ -113,6 +116,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       } else transports.set(name, given)
     }
     this.#children = children
+    this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
     const parts: AttemptParts = {

@@ -54,7 +54,9 @@ export function conclude(
 ): Conclusions {
   const { entry } = claim
   const lifetime = entry.sender === null ? rules.bounceLifetimeMs : rules.lifetimeMs
-  const expired = now - entry.arrivedAt >= lifetime
+  // Mail that was to be released later is as old as its release.
+  const since = Math.max(entry.arrivedAt, claim.options.notBefore ?? 0)
+  const expired = now - since >= lifetime
   const outcomes = new Map<RecipientId, Outcome>()
   const failed: FailedRecipient[] = []
   const deferred: Recipient[] = []
@@ -71,10 +73,9 @@ export function conclude(
       notBefore = Math.max(notBefore, outcome.notBefore ?? 0)
     }
   }
-  const wait =
-    deferred.length === 0 ? 0 : rules.schedule({ now, arrivedAt: entry.arrivedAt, attempt: entry.attempts + 1 })
+  const wait = deferred.length === 0 ? 0 : rules.schedule({ now, arrivedAt: since, attempt: entry.attempts + 1 })
   // However long a server asks us to wait, the mail is looked at when its time is over.
-  const retryAt = Math.max(now + wait, Math.min(notBefore, entry.arrivedAt + lifetime))
+  const retryAt = Math.max(now + wait, Math.min(notBefore, since + lifetime))
   return { outcomes, failed, deferred, retryAt, unreachable }
 }
 

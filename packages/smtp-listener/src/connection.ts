@@ -328,11 +328,11 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   #open(tls: TlsFacts | undefined): void {
     const { config } = this.#host
-    const { intake, protocol } = config
+    const { intake, protocol, profile } = config
     this.#upgradingSocket = undefined
     this.#deadline.set(Number.POSITIVE_INFINITY)
     try {
-      const dialogue = intake.open({ protocol, client: this.#client, server: this.#local, tls })
+      const dialogue = intake.open({ protocol, profile, client: this.#client, server: this.#local, tls })
       this.#conversation = new Conversation(dialogue, this, {
         protocol,
         maxSize: intake.maxSize,

@@ -1,5 +1,12 @@
 /** What a listener can be told, with its defaults, checked once when it is made. */
-import { type Duration, type Intake, MailwrightError, milliseconds } from '@mailwright/core'
+import {
+  type Authenticator,
+  type Duration,
+  type Intake,
+  MailwrightError,
+  milliseconds,
+  type Profile,
+} from '@mailwright/core'
 
 export interface SmtpListenerOptions {
   /** The dialogue behind the protocol. */
@@ -10,6 +17,10 @@ export interface SmtpListenerOptions {
   readonly port: number
   /** Default `smtp`. */
   readonly protocol?: 'smtp' | 'lmtp'
+  /** What it is for. Default `mx`. */
+  readonly profile?: Profile
+  /** Checks who clients are (RFC 4954). Without it AUTH is not offered. */
+  readonly auth?: Authenticator
   readonly tls?: ListenerTls
   /** Open connections at a time; over it, `421 4.7.0`. Default 1000. */
   readonly maxConnections?: number
@@ -52,6 +63,7 @@ export interface ListenerConfig {
   readonly host: string
   readonly port: number
   readonly protocol: 'smtp' | 'lmtp'
+  readonly profile: Profile
   readonly tls: (ListenerTls & { readonly mode: 'starttls' | 'implicit' }) | undefined
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
@@ -78,6 +90,7 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
     host: options.host ?? '127.0.0.1',
     port: within('port', options.port, 0, 65_535),
     protocol: options.protocol ?? 'smtp',
+    profile: options.profile ?? 'mx',
     tls: tls && { ...tls, mode: tls.mode ?? 'starttls' },
     maxConnections: within('maxConnections', options.maxConnections ?? 1_000, 1),
     maxConnectionsPerAddress: within('maxConnectionsPerAddress', options.maxConnectionsPerAddress ?? 50, 1),

@@ -1,3 +1,4 @@
+import { testScope } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { smtpTransport } from './smtp-transport.ts'
 import { job, summary, world } from './testing-support/world.ts'
@@ -44,6 +45,11 @@ describe('options', () => {
     [{ hostname: 'a', timeouts: { mail: -1 } }],
   ])('that cannot work are refused: %j', (options) => {
     expect(() => smtpTransport(options)).toThrow(expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }))
+  })
+
+  it('promise senders DSN and SMTPUTF8, and nothing that is not done', () => {
+    const { capabilities } = smtpTransport({ hostname: 'a' }).create(testScope())
+    expect([...capabilities!]).toEqual(['dsn', 'smtputf8'])
   })
 
   it('name the transport', () => {

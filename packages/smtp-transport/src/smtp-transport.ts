@@ -5,6 +5,7 @@
 import {
   type Block,
   type Call,
+  type Capability,
   type DeliveryJob,
   type Lifecycle,
   type Outcome,
@@ -35,6 +36,7 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
       const pool = new ConnectionPool(settings, scope)
       return {
         name: settings.name,
+        capabilities: HONOURED,
         deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
           if (call.signal.aborted) return Promise.reject(call.signal.reason)
           if (pool.phase !== 'running') return Promise.resolve(sameOutcome(job.envelope, SHUTTING_DOWN))
@@ -50,6 +52,12 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
     },
   }
 }
+
+/**
+ * DSN parameters go on to servers that offer DSN (RFC 3461 §5.2.1); international addresses to those that offer
+ * SMTPUTF8, and are refused for others. Not BINARYMIME: that needs BDAT.
+ */
+const HONOURED: ReadonlySet<Capability> = new Set(['dsn', 'smtputf8'])
 
 const SHUTTING_DOWN: Outcome = deferred('message', '4.3.2', 'the mail system is shutting down')
 

@@ -4,6 +4,7 @@
  */
 import {
   type Call,
+  type Capability,
   type Clock,
   type DeliveryJob,
   type Duration,
@@ -32,6 +33,8 @@ export type OutcomeScript =
 export interface ScriptedTransportOptions {
   /** Default `scripted`. */
   readonly name?: string
+  /** Default: SMTPUTF8. */
+  readonly capabilities?: readonly Capability[]
   /** Default: nobody is expected. */
   readonly outcomes?: OutcomeScript
   /** How long each delivery takes, on the clock given. */
@@ -102,6 +105,7 @@ export function scriptedTransport(options: ScriptedTransportOptions = {}): Scrip
 
   return {
     name: options.name ?? 'scripted',
+    capabilities: new Set(options.capabilities ?? ['smtputf8']),
     jobs,
     delivered: reached,
     unexpected,

@@ -5,6 +5,7 @@ import {
   formatMailbox,
   type MailCommand,
   type Policy,
+  type Profile,
   policy,
   type RcptCommand,
   type Reply,
@@ -43,6 +44,9 @@ export interface Conversation {
 export type ConversationOptions = Partial<MailIntakeOptions> & {
   readonly protocol?: 'smtp' | 'lmtp'
   readonly tls?: TlsFacts
+  readonly profile?: Profile
+  /** Whether anybody hears events. Default `listeners`. */
+  readonly heard?: 'listeners' | 'nobody'
 }
 
 /** Accepts every recipient. */
@@ -56,13 +60,17 @@ export function willing(): ScriptedTransport {
 
 /** Without policies every recipient is accepted; without a transport everything is delivered. */
 export function conversation(options: ConversationOptions = {}): Conversation {
-  const { protocol = 'smtp', tls, ...given } = options
+  const { protocol = 'smtp', profile, tls, heard = 'listeners', ...given } = options
   const environment = testEnvironment()
   const scope = testScope({ environment })
   const transport: Transport = given.transport ?? willing()
-  const intake = mailIntake({ hostname: 'mx.example.org', policies: [acceptAll], ...given, transport }).create(scope)
+  const intake = mailIntake({ hostname: 'mx.example.org', policies: [acceptAll], ...given, transport }).create({
+    ...scope,
+    ...(heard === 'listeners' ? {} : { events: { ...scope.events, wants: () => false } }),
+  })
   const dialogue = intake.open({
     protocol,
+    ...(profile === undefined ? {} : { profile }),
     client: { address: '192.0.2.7', port: 40_000 },
     server: { address: '192.0.2.25', port: 25 },
     tls,

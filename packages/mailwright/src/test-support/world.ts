@@ -18,9 +18,13 @@ export async function started(mta: Mta, world: TestEnvironment): Promise<Recorde
 }
 
 /** A client that has said EHLO, from an address of its choice. */
-export async function client(world: TestEnvironment, from = '127.0.0.1'): Promise<Dialogue> {
+export async function client(
+  world: TestEnvironment,
+  from = '127.0.0.1',
+  port: number = LISTEN.port,
+): Promise<Dialogue> {
   const call = { signal: new AbortController().signal }
-  const talk = dialogue(await world.net.connect({ ...LISTEN, localAddress: from }, call))
+  const talk = dialogue(await world.net.connect({ host: LISTEN.host, port, localAddress: from }, call))
   await talk.expect(220)
   await talk.command('EHLO client.example.com', 250)
   onTestFinished(() => talk.destroy())

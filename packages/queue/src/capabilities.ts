@@ -1,0 +1,19 @@
+/**
+ * What a queue may promise a sender: nothing that any of its transports would break, because the sender does not choose
+ * the transport. What waits is the queue's own to honour: the release of mail at a later time (FUTURERELEASE, RFC 4865).
+ */
+import type { Capability, Transport } from '@mailwright/core'
+
+/** DSN is not passed on: the queue itself sends no notices of success yet (RFC 3461 §5.2.2). */
+const NOT_WITH_QUEUE: ReadonlySet<Capability> = new Set(['dsn', 'etrn', 'deliverby'])
+
+/** What all of these transports honour, and what the queue honours of itself. */
+export function queueCapabilities(transports: Iterable<Transport>): ReadonlySet<Capability> {
+  const all = [...transports]
+  const honoured = new Set<Capability>(['futurerelease'])
+  for (const capability of all[0]?.capabilities ?? []) {
+    if (NOT_WITH_QUEUE.has(capability)) continue
+    if (all.every(({ capabilities }) => capabilities?.has(capability) === true)) honoured.add(capability)
+  }
+  return honoured
+}
