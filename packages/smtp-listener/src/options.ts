@@ -1,5 +1,7 @@
 /** What a listener can be told, with its defaults, checked once when it is made. */
-import { type Duration, type Intake, MailwrightError, milliseconds } from '@mailwright/core'
+import { type Authenticator, type Duration, type Intake, MailwrightError, milliseconds } from '@mailwright/core'
+import type { AuthenticationRules } from './authentication.ts'
+import { type Extension, type Extensions, extensionsOf } from './extension.ts'
 
 export interface SmtpListenerOptions {
   /** The dialogue behind the protocol. */
@@ -31,6 +33,14 @@ export interface SmtpListenerOptions {
   readonly maxCommandLength?: number
   /** Refusals by the engine itself, of syntax and sequence, before it hangs up. Default 20. */
   readonly maxJunk?: number
+  /** Who checks passwords and the like. Without one, AUTH is not offered. */
+  readonly auth?: Authenticator
+  /** Whether AUTH is offered and taken in clear text. Default `never`: `538 5.7.11`. */
+  readonly authWithoutTls?: 'never' | 'allowed'
+  /** Failed authentications of one connection; the next one is `421 4.7.0` and the end. Default 3. */
+  readonly maxAuthFailures?: number
+  /** Keywords and verbs of the host's own. */
+  readonly extensions?: readonly Extension[]
 }
 
 export interface ListenerTls {
@@ -64,6 +74,8 @@ export interface ListenerConfig {
   readonly sessionMs: number
   readonly maxCommandLength: number
   readonly maxJunk: number
+  readonly auth: AuthenticationRules | undefined
+  readonly extensions: Extensions | undefined
 }
 
 /**
@@ -89,6 +101,13 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
     sessionMs: options.sessionTimeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(options.sessionTimeout),
     maxCommandLength: within('maxCommandLength', options.maxCommandLength ?? 2_048, 512, 65_536),
     maxJunk: within('maxJunk', options.maxJunk ?? 20, 1),
+    auth: options.auth && {
+      authenticator: options.auth,
+      hostname: options.intake.hostname,
+      withoutTls: options.authWithoutTls ?? 'never',
+      maxFailures: within('maxAuthFailures', options.maxAuthFailures ?? 3, 0),
+    },
+    extensions: extensionsOf(options.extensions),
   }
 }
 
