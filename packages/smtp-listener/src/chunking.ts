@@ -41,8 +41,8 @@ interface Chunk {
 }
 
 const BDAT = /^BDAT (\d{1,15})(?: +(LAST))?$/i
-/** Octets of refused chunks that are read before the connection ends, or as many as a message may have. */
-const LEAST_DISCARDED = 1_048_576
+/** Octets of refused chunks, beyond those of one message, that are read before the connection ends. */
+const MOST_EXCESS = 1_048_576
 
 export class Chunking {
   readonly #message: ChunkedMessage
@@ -117,7 +117,7 @@ export class Chunking {
   }
 
   get #mostDiscarded(): number {
-    return Math.max(LEAST_DISCARDED, this.#maxSize)
+    return this.#maxSize + MOST_EXCESS
   }
 
   #refusal(size: number): Reply | undefined {

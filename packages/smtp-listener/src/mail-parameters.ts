@@ -73,7 +73,7 @@ function take(options: Draft, name: string, value: string, terms: MailTerms): Re
       return ret === 'full' || ret === 'hdrs' ? put(options, 'ret', ret, name) : badValue(name)
     }
     case 'ENVID':
-      return put(options, 'envid', value.length <= LONGEST_ENVID && isXtext(value) ? value : undefined, name)
+      return isEnvelopeId(value) ? put(options, 'envid', value, name) : badValue(name)
     case 'AUTH':
       return terms.submitters === 'not offered' ? UNSUPPORTED : putSubmitter(options, value, terms)
     case 'MT-PRIORITY':
@@ -98,6 +98,11 @@ function putSubmitter(options: Draft, value: string, terms: MailTerms): Refusal 
   return put(options, 'submitter', terms.submitters === 'believed' ? submitter : '', 'AUTH')
 }
 
+function isEnvelopeId(value: string): boolean {
+  return value !== '' && value.length <= LONGEST_ENVID && isXtext(value)
+}
+
+/** A value that could not be read is undefined. */
 function put<K extends keyof Draft>(options: Draft, key: K, value: Draft[K], name: string): Refusal | undefined {
   if (value === undefined) return badValue(name)
   if (options[key] !== undefined) return DUPLICATE
