@@ -11,6 +11,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   type Awaitable,
+  type ChannelBinding,
   type Clock,
   type Peer,
   type Reply,
@@ -21,6 +22,7 @@ import {
   wireText,
 } from '@mailwright/core'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
+import { channelBindingOf } from './channel-binding.ts'
 import { tlsFacts } from './client.ts'
 import { Conversation } from './conversation.ts'
 import { Deadline } from './deadline.ts'
@@ -232,6 +234,19 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#reader?.startData()
   }
 
+  startChunk(size: number, position: 'first' | 'next'): void {
+    if (position === 'first') this.#dataEnd = this.#host.clock.now() + this.#host.config.transactionMs
+    this.#reader?.startChunk(size)
+  }
+
+  expectResponse(): void {
+    this.#reader?.expectResponse()
+  }
+
+  channelBinding(): ChannelBinding | undefined {
+    return this.secure ? channelBindingOf(this._socket as TLSSocket) : undefined
+  }
+
   startTls(): void {
     this.#flush()
     this.#stopListening()
@@ -262,7 +277,11 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   onBroken(problem: BrokenLine): boolean {
-    return this.#conversation === undefined || this.#conversation.manners.broken(problem)
+    return this.#conversation === undefined || this.#conversation.broken(problem)
+  }
+
+  onResponse(line: string): boolean {
+    return this.#conversation === undefined || this.#conversation.response(line)
   }
 
   onData(data: Uint8Array): Awaitable<void> {
@@ -271,6 +290,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   onDataEnd(): boolean {
     return this.#conversation === undefined || this.#conversation.transaction.finish()
+  }
+
+  onChunkEnd(): boolean {
+    return this.#conversation === undefined || this.#conversation.transaction.chunks.end()
   }
 
   onBytes(): boolean {
@@ -338,6 +361,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
         maxSize: intake.maxSize,
         maxRecipients: intake.maxRecipients,
         maxJunk: config.maxJunk,
+        capabilities: intake.capabilities,
+        clock: this.#host.clock,
+        auth: config.auth,
+        extensions: config.extensions,
       })
     } catch (error) {
       this.bug('open', error)

@@ -6,6 +6,9 @@
  * A dialogue that throws although it must not is answered with 451 4.3.0 and reported as a `failure`.
  */
 import {
+  type Awaitable,
+  type Capability,
+  type Clock,
   closesConnection,
   type Dialogue,
   isPositive,
@@ -14,8 +17,14 @@ import {
   SERVICE_UNAVAILABLE,
   type TlsFacts,
 } from '@mailwright/core'
+import { Authentication, type AuthenticationRules } from './authentication.ts'
+import { etrnDomain } from './etrn.ts'
+import type { Extensions } from './extension.ts'
+import { keywords } from './keywords.ts'
 import { type Line, later } from './line.ts'
 import { Manners } from './manners.ts'
+import type { MailTerms } from './parameters.ts'
+import type { BrokenLine } from './reader.ts'
 import * as replies from './replies.ts'
 import { Transaction } from './transaction.ts'
 
@@ -25,18 +34,25 @@ export interface ConversationRules {
   readonly maxRecipients: number
   /** Refusals of the engine before it hangs up. */
   readonly maxJunk: number
+  /** What the intake honours. */
+  readonly capabilities: ReadonlySet<Capability>
+  /** For parameters that name a time. */
+  readonly clock: Clock
+  readonly auth: AuthenticationRules | undefined
+  readonly extensions: Extensions | undefined
 }
 
 /** RFC 5321 §4.5.3.1.2, with the brackets of a literal. */
 const LONGEST_HELO = 257
 const HTTP = /^(?:GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) /i
 
-export class Conversation {
+export class Conversation implements MailTerms {
   readonly manners: Manners
   readonly transaction: Transaction
   readonly #dialogue: Dialogue
   readonly #line: Line
   readonly #rules: ConversationRules
+  readonly #authentication: Authentication | undefined
   #verb: 'EHLO' | 'HELO' | 'LHLO' = 'HELO'
   #greeted = false
   #extended = false
@@ -47,6 +63,7 @@ export class Conversation {
     this.#line = line
     this.#rules = rules
     this.manners = new Manners(dialogue, line, rules.maxJunk)
+    this.#authentication = rules.auth && new Authentication(dialogue, line, this.manners, rules.auth)
     this.transaction = new Transaction(dialogue, line, this.manners, rules)
   }
 
@@ -88,6 +105,33 @@ export class Conversation {
     }
   }
 
+  /** A line that is no command. */
+  broken(problem: BrokenLine): true {
+    this.#authentication?.cancel()
+    return this.manners.broken(problem)
+  }
+
+  /** A response within AUTH. */
+  response(line: string): boolean {
+    return this.#authentication === undefined || this.#authentication.response(line)
+  }
+
+  /** Whether EHLO offered what rests on this capability. */
+  offers(capability: Capability): boolean {
+    if (!this.#rules.capabilities.has(capability)) return false
+    return capability !== 'requiretls' || this.#line.tls === 'active'
+  }
+
+  /** Whose word on the submitter of a message counts (RFC 4954 §5). */
+  get submitters(): 'not offered' | 'dropped' | 'believed' {
+    if (this.#authentication === undefined) return 'not offered'
+    return this.#authentication.done ? 'believed' : 'dropped'
+  }
+
+  now(): number {
+    return this.#rules.clock.now()
+  }
+
   /** TLS is up after STARTTLS: what the client said before is forgotten (RFC 3207 §4.2). */
   secured(tls: TlsFacts): void {
     this.#greeted = false
@@ -106,6 +150,7 @@ export class Conversation {
     if (this.#over) return
     this.#over = true
     this.transaction.lost()
+    this.#authentication?.cancel()
     try {
       this.#dialogue.close()
     } catch (error) {
@@ -117,9 +162,9 @@ export class Conversation {
     switch (verb) {
       case 'MAIL':
         if (!this.#greeted) return this.manners.refuse('mail', this.#introduceYourself)
-        return this.transaction.mail(line, this.#extended ? 'extended' : 'plain')
+        return this.transaction.mail(line, this.#extended ? this : undefined)
       case 'RCPT':
-        return this.transaction.rcpt(line)
+        return this.transaction.rcpt(line, this.#extended ? this : undefined)
       case 'EHLO':
       case 'HELO':
       case 'LHLO':
@@ -130,18 +175,22 @@ export class Conversation {
         return this.manners.humour('help', replies.HELP)
       case 'VRFY':
         if (form === 'bare') return this.manners.refuse('vrfy', replies.VRFY_SYNTAX)
-        return this.manners.humour('vrfy', replies.CANNOT_VRFY)
+        return this.#ask('vrfy', () => this.#dialogue.vrfy(line.slice(5)))
       case 'DATA':
       case 'RSET':
       case 'QUIT':
       case 'STARTTLS':
         return form === 'bare' ? this.#obeyBare(verb) : this.manners.refuse(verb.toLowerCase(), replies.NO_ARGUMENT)
       case 'BDAT':
-        // Its octets would follow as if they were commands.
-        return this.manners.dismiss('bdat', replies.CHUNKING_NOT_OFFERED)
+        return this.transaction.chunks.command(line, this.#extended ? 'greeted' : 'not greeted')
       case 'AUTH':
-      case 'EXPN':
+        if (this.#authentication === undefined) return this.manners.refuse('auth', replies.NOT_IMPLEMENTED)
+        if (!this.#extended) return this.manners.refuse('auth', this.#introduceYourself)
+        if (this.transaction.open) return this.manners.refuse('auth', replies.NESTED_MAIL)
+        return this.#authentication.command(line)
       case 'ETRN':
+        return this.#etrn(line)
+      case 'EXPN':
       case 'TURN':
       case 'SEND':
       case 'SOML':
@@ -150,9 +199,48 @@ export class Conversation {
       case 'XFORWARD':
         return this.manners.refuse(verb.toLowerCase(), replies.NOT_IMPLEMENTED)
       default:
-        if (HTTP.test(line)) return this.manners.dismiss('unknown', replies.NOT_HTTP)
-        return this.manners.refuse('unknown', replies.UNKNOWN_COMMAND)
+        return this.#obeyHost(verb, line)
     }
+  }
+
+  /** A verb of the host's own, or none. */
+  #obeyHost(verb: string, line: string): boolean {
+    const handler = this.#rules.extensions?.verbs.get(verb)
+    if (handler === undefined) {
+      if (HTTP.test(line)) return this.manners.dismiss('unknown', replies.NOT_HTTP)
+      return this.manners.refuse('unknown', replies.UNKNOWN_COMMAND)
+    }
+    return this.#ask(verb.toLowerCase(), () => handler(line.slice(verb.length + 1), this.#dialogue.session))
+  }
+
+  #etrn(line: string): boolean {
+    if (!this.offers('etrn')) return this.manners.refuse('etrn', replies.NOT_IMPLEMENTED)
+    if (!this.#extended) return this.manners.refuse('etrn', this.#introduceYourself)
+    if (this.transaction.open) return this.manners.refuse('etrn', replies.NESTED_MAIL)
+    const domain = etrnDomain(line)
+    if (domain === undefined) return this.manners.refuse('etrn', replies.ETRN_SYNTAX)
+    return this.#ask('etrn', () => this.#dialogue.etrn(domain))
+  }
+
+  /** A command that moves no mail and that somebody else answers. */
+  #ask(stage: string, question: () => Awaitable<Reply>): boolean {
+    if (this.manners.tired()) return this.manners.dismiss(stage, replies.TOO_MANY_ERRORS)
+    const answer = question()
+    if (answer instanceof Promise)
+      return later(
+        this.#line,
+        answer,
+        (it) => this.#pass(it),
+        (why) => this.#failed(why),
+      )
+    this.#pass(answer)
+    return true
+  }
+
+  /** A reply of somebody else, as it stands. */
+  #pass(answer: Reply): void {
+    this.#line.say(replies.wireReply(answer))
+    if (closesConnection(answer)) this.#line.close()
   }
 
   #obeyBare(verb: 'DATA' | 'RSET' | 'QUIT' | 'STARTTLS'): boolean {
@@ -198,6 +286,8 @@ export class Conversation {
     if (this.#line.tls === 'active') return this.manners.refuse('starttls', replies.TLS_ACTIVE)
     if (this.#line.tls === 'none') return this.manners.refuse('starttls', replies.NOT_IMPLEMENTED)
     if (this.transaction.open) return this.manners.refuse('starttls', replies.NESTED_MAIL)
+    // What was proved in clear text would have to be forgotten (RFC 3207 §4.2).
+    if (this.#authentication?.done === true) return this.manners.refuse('starttls', replies.AUTHENTICATED_ALREADY)
     this.#line.say(replies.wireReply(replies.READY_FOR_TLS))
     this.#line.startTls()
     return true
@@ -211,8 +301,7 @@ export class Conversation {
 
   #heloAnswered(answer: Reply): void {
     if (!isPositive(answer)) {
-      this.#line.say(replies.wireReply(answer))
-      if (closesConnection(answer)) this.#line.close()
+      this.#pass(answer)
       return
     }
     this.#greeted = true
@@ -220,10 +309,18 @@ export class Conversation {
     this.#line.say(replies.wireGreeting(answer, this.#extended ? this.#keywords() : []))
   }
 
-  /** What EHLO offers. A new extension has its keyword here and its parameters in `parameters.ts`. */
+  /** What EHLO offers. A new extension has its keyword in `keywords.ts` and its parameters in `parameters.ts`. */
   #keywords(): readonly string[] {
-    const offered = ['PIPELINING', `SIZE ${this.#rules.maxSize}`, '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES']
-    return this.#line.tls === 'offered' ? [...offered, 'STARTTLS'] : offered
+    const { maxSize, maxRecipients, clock, extensions } = this.#rules
+    return keywords({
+      terms: this,
+      maxSize,
+      maxRecipients,
+      now: clock.now(),
+      auth: this.#authentication?.keyword(),
+      own: extensions?.keywords(this.#dialogue.session),
+      tls: this.#line.tls,
+    })
   }
 
   get #introduceYourself(): Reply {

@@ -1,4 +1,6 @@
 /** The seam between the dialogue's rules and the connection that carries it. */
+import type { ChannelBinding } from '@mailwright/core'
+
 /** What the rules may ask of their connection. */
 export interface Line {
   readonly tls: 'none' | 'offered' | 'active'
@@ -11,6 +13,12 @@ export interface Line {
   part(): void
   /** The next bytes are message data. */
   startData(): void
+  /** The next `size` bytes are a chunk of message data, the `first` of its message or a `next` one (RFC 3030). */
+  startChunk(size: number, position: 'first' | 'next'): void
+  /** The next line is no command but a response within AUTH. */
+  expectResponse(): void
+  /** What ties an authentication to this TLS channel (RFC 9266), where there is one that can. */
+  channelBinding(): ChannelBinding | undefined
   /** Begins the handshake. */
   startTls(): void
   /** A reply that was outstanding has been said: read on. */

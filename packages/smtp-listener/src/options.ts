@@ -7,6 +7,8 @@ import {
   milliseconds,
   type Profile,
 } from '@mailwright/core'
+import type { AuthenticationRules } from './authentication.ts'
+import { type Extension, type Extensions, extensionsOf } from './extension.ts'
 
 export interface SmtpListenerOptions {
   /** The dialogue behind the protocol. */
@@ -19,8 +21,6 @@ export interface SmtpListenerOptions {
   readonly protocol?: 'smtp' | 'lmtp'
   /** What it is for. Default `mx`. */
   readonly profile?: Profile
-  /** Checks who clients are (RFC 4954). Without it AUTH is not offered. */
-  readonly auth?: Authenticator
   readonly tls?: ListenerTls
   /** Open connections at a time; over it, `421 4.7.0`. Default 1000. */
   readonly maxConnections?: number
@@ -42,6 +42,14 @@ export interface SmtpListenerOptions {
   readonly maxCommandLength?: number
   /** Refusals by the engine itself, of syntax and sequence, before it hangs up. Default 20. */
   readonly maxJunk?: number
+  /** Checks who clients are (RFC 4954). Without one, AUTH is not offered. */
+  readonly auth?: Authenticator
+  /** Whether AUTH is offered and taken in clear text. Default `never`: `538 5.7.11`. */
+  readonly authWithoutTls?: 'never' | 'allowed'
+  /** Failed authentications of one connection; the next one is `421 4.7.0` and the end. Default 3. */
+  readonly maxAuthFailures?: number
+  /** Keywords and verbs of the host's own. */
+  readonly extensions?: readonly Extension[]
 }
 
 export interface ListenerTls {
@@ -76,6 +84,8 @@ export interface ListenerConfig {
   readonly sessionMs: number
   readonly maxCommandLength: number
   readonly maxJunk: number
+  readonly auth: AuthenticationRules | undefined
+  readonly extensions: Extensions | undefined
 }
 
 /**
@@ -102,6 +112,13 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
     sessionMs: options.sessionTimeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(options.sessionTimeout),
     maxCommandLength: within('maxCommandLength', options.maxCommandLength ?? 2_048, 512, 65_536),
     maxJunk: within('maxJunk', options.maxJunk ?? 20, 1),
+    auth: options.auth && {
+      authenticator: options.auth,
+      hostname: options.intake.hostname,
+      withoutTls: options.authWithoutTls ?? 'never',
+      maxFailures: within('maxAuthFailures', options.maxAuthFailures ?? 3, 0),
+    },
+    extensions: extensionsOf(options.extensions),
   }
 }
 

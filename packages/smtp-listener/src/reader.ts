@@ -21,10 +21,14 @@ export type BrokenLine = 'bare-lf' | 'too-long' | 'flood' | 'junk'
 export interface Reading {
   onLine(line: string): boolean
   onBroken(problem: BrokenLine): boolean
+  /** A line where `expectResponse` announced one, as it came: it may hold a secret. */
+  onResponse(line: string): boolean
   /** Message data, unstuffed. A promise stops the reading until it settles. */
   onData(data: Uint8Array): Awaitable<void>
   /** The final dot. */
   onDataEnd(): boolean
+  /** All of a chunk has been handed over. */
+  onChunkEnd(): boolean
   /** Bytes came while nothing may be sent; true when the reader shall drop them. */
   onBytes(): boolean
   /** Something was read, and all that can be done about it for now has been done. */
@@ -37,6 +41,11 @@ export interface Reading {
 
 const MOST_WAITING = 65_536
 const FLOOD = 65_536
+/** Octets of a response within AUTH, and of AUTH with a response in it, CRLF included (RFC 4954 §4). */
+const LONGEST_RESPONSE = 12_290
+const AUTH = /^AUTH /i
+/** No chunk is expected. */
+const NONE = -1
 /** Anything but printable ASCII. */
 const UNUSUAL = /[^\x20-\x7e]/
 /** Control characters; TAB is none here. */
@@ -57,6 +66,9 @@ export class CommandReader extends SMTPStream {
   /** What the unstuffer emitted for one chunk. */
   #data: Uint8Array | undefined
   #dataOver = false
+  /** Octets of a chunk that have not come yet. */
+  #chunkLeft = NONE
+  #responseExpected = false
   #answerPending = false
   #outputBlocked = false
   #running = false
@@ -72,7 +84,7 @@ export class CommandReader extends SMTPStream {
 
   /** Message data is expected or its end not answered yet. */
   get inData(): boolean {
-    return this.#unstuffer !== undefined
+    return this.#unstuffer !== undefined || this.#chunkLeft !== NONE
   }
 
   /** An answer of ours is outstanding. */
@@ -82,7 +94,7 @@ export class CommandReader extends SMTPStream {
 
   /** Nothing is outstanding and nothing, not even part of a line, has come. */
   get idle(): boolean {
-    return !this.#stopped && this.#bytes === undefined && this.#skipped === 0 && this.#unstuffer === undefined
+    return !this.#stopped && this.#bytes === undefined && this.#skipped === 0 && !this.inData
   }
 
   get #stopped(): boolean {
@@ -92,6 +104,16 @@ export class CommandReader extends SMTPStream {
   /** The next bytes are message data. */
   startData(): void {
     this.#unstuffer = dotUnstuffer()
+  }
+
+  /** The next `size` bytes are message data as they are, whatever they hold. */
+  startChunk(size: number): void {
+    this.#chunkLeft = size
+  }
+
+  /** The next line is a response within AUTH. */
+  expectResponse(): void {
+    this.#responseExpected = true
   }
 
   /** The answer that `false` asked to wait for has been given. */
@@ -168,7 +190,13 @@ export class CommandReader extends SMTPStream {
       this.#goOn(this.#owner.onDataEnd())
       return true
     }
+    if (this.#chunkLeft === 0) {
+      this.#chunkLeft = NONE
+      this.#goOn(this.#owner.onChunkEnd())
+      return true
+    }
     if (this.#bytes === undefined) return false
+    if (this.#chunkLeft > 0) return this.#takeChunk(this.#bytes)
     return this.#unstuffer === undefined ? this.#takeLine(this.#bytes) : this.#takeData(this.#bytes, this.#unstuffer)
   }
 
@@ -177,7 +205,7 @@ export class CommandReader extends SMTPStream {
     const lineFeed = bytes.indexOf(10, start)
     if (lineFeed < 0) {
       const size = bytes.length - start
-      if (this.#skipped > 0 || size > this.#maxLine) {
+      if (this.#skipped > 0 || (size > this.#maxLine && size > this.#longest(bytes, start))) {
         this.#skipped += size
         this.#bytes = undefined
         this.#at = 0
@@ -191,9 +219,14 @@ export class CommandReader extends SMTPStream {
     this.#consume(bytes, lineFeed + 1)
     this.#progress = true
     const size = this.#skipped + lineFeed + 1 - start
+    const skipped = this.#skipped
     this.#skipped = 0
-    if (size > this.#maxLine) this.#goOn(this.#owner.onBroken(size > FLOOD ? 'flood' : 'too-long'))
+    const response = this.#responseExpected
+    const tooLong = skipped > 0 || (size > this.#maxLine && size > this.#longest(bytes, start))
+    this.#responseExpected = false
+    if (tooLong) this.#goOn(this.#owner.onBroken(size > FLOOD ? 'flood' : 'too-long'))
     else if (lineFeed === start || bytes[lineFeed - 1] !== 13) this.#goOn(this.#owner.onBroken('bare-lf'))
+    else if (response) this.#goOn(this.#owner.onResponse(bytes.toString('latin1', start, lineFeed - 1)))
     else {
       const line = commandLine(bytes, start, lineFeed - 1)
       this.#goOn(line === undefined ? this.#owner.onBroken('junk') : this.#owner.onLine(line))
@@ -212,13 +245,32 @@ export class CommandReader extends SMTPStream {
     const data = this.#data
     if (data !== undefined) {
       this.#data = undefined
-      const written = this.#owner.onData(data)
-      if (written instanceof Promise) {
-        this.#answerPending = true
-        written.then(this.#written, this.#written)
-      }
+      this.#handOver(data)
     }
     return true
+  }
+
+  #takeChunk(bytes: Buffer): boolean {
+    const start = this.#at
+    const size = Math.min(this.#chunkLeft, bytes.length - start)
+    this.#consume(bytes, start + size)
+    this.#chunkLeft -= size
+    this.#progress = true
+    this.#handOver(size === bytes.length ? bytes : bytes.subarray(start, start + size))
+    return true
+  }
+
+  #handOver(data: Uint8Array): void {
+    const written = this.#owner.onData(data)
+    if (!(written instanceof Promise)) return
+    this.#answerPending = true
+    written.then(this.#written, this.#written)
+  }
+
+  /** How long this line may be: more than a command where it holds a response of AUTH. */
+  #longest(bytes: Buffer, start: number): number {
+    const response = this.#responseExpected || AUTH.test(bytes.toString('latin1', start, start + 5))
+    return response ? Math.max(LONGEST_RESPONSE, this.#maxLine) : this.#maxLine
   }
 
   readonly #collect = (data: Uint8Array): void => {

@@ -1,5 +1,5 @@
 /**
- * MAIL, RCPT, DATA and the message (RFC 5321 §3.3), one transaction after the other. It minds the order, the syntax and
+ * MAIL, RCPT, DATA or BDAT, and the message (RFC 5321 §3.3), one transaction after the other. It minds the order, the syntax and
  * the number of recipients; whether mail is wanted is the dialogue's to say.
  *
  * A sink that fails is aborted, the rest of the message is read and thrown away, and the answer is 451 4.3.0. A message
@@ -16,21 +16,25 @@ import {
   LOCAL_ERROR,
   type Reply,
 } from '@mailwright/core'
+import { type ChunkedMessage, Chunking } from './chunking.ts'
 import { type Line, later } from './line.ts'
 import type { Manners } from './manners.ts'
-import { parseMail, parseRcpt } from './parameters.ts'
+import { type MailTerms, parseMail, parseRcpt } from './parameters.ts'
 import * as replies from './replies.ts'
 
-export class Transaction {
+export class Transaction implements ChunkedMessage {
   readonly #dialogue: Dialogue
   readonly #line: Line
   readonly #manners: Manners
   readonly #protocol: 'smtp' | 'lmtp'
   readonly #maxRecipients: number
+  readonly #maxSize: number
   /** MAIL was accepted. */
   #open = false
   #international = false
+  #binary = false
   #recipients = 0
+  #chunks: Chunking | undefined
   #sink: BodySink | null = null
   #over = false
 
@@ -38,13 +42,14 @@ export class Transaction {
     dialogue: Dialogue,
     line: Line,
     manners: Manners,
-    rules: { readonly protocol: 'smtp' | 'lmtp'; readonly maxRecipients: number },
+    rules: { readonly protocol: 'smtp' | 'lmtp'; readonly maxRecipients: number; readonly maxSize: number },
   ) {
     this.#dialogue = dialogue
     this.#line = line
     this.#manners = manners
     this.#protocol = rules.protocol
     this.#maxRecipients = rules.maxRecipients
+    this.#maxSize = rules.maxSize
   }
 
   /** A transaction is under way: it may be finished even while the server stops. */
@@ -52,27 +57,62 @@ export class Transaction {
     return this.#open
   }
 
-  /** RSET, EHLO, and the like. */
-  end(): void {
-    this.#open = false
-    this.#international = false
-    this.#recipients = 0
+  get recipients(): number {
+    return this.#recipients
   }
 
-  mail(line: string, mode: 'plain' | 'extended'): boolean {
+  get receipts(): number {
+    return this.#protocol === 'lmtp' ? Math.max(1, this.#recipients) : 1
+  }
+
+  get receiving(): boolean {
+    return this.#sink !== null
+  }
+
+  /** BDAT: made when the first one comes. */
+  get chunks(): Chunking {
+    this.#chunks ??= new Chunking(this, this.#line, this.#manners, this.#maxSize)
+    return this.#chunks
+  }
+
+  /** RSET, EHLO, and the like. */
+  end(): void {
+    // Only a message in chunks can be under way when a command comes.
+    if (this.#sink !== null) this.abort()
+    this.#open = false
+    this.#international = false
+    this.#binary = false
+    this.#recipients = 0
+    this.#chunks?.reset()
+  }
+
+  answer(answer: Reply): true {
+    this.#pass(answer)
+    return true
+  }
+
+  forget(): void {
+    this.end()
+    this.#dialogue.reset()
+  }
+
+  /** `terms`: what EHLO offered; undefined after HELO, when no parameter may be used. */
+  mail(line: string, terms: MailTerms | undefined): boolean {
     if (this.#open) return this.#manners.refuse('mail', replies.NESTED_MAIL)
-    const { command, refusal } = parseMail(line, mode)
+    const { command, refusal } = parseMail(line, terms)
     if (refusal !== undefined) return this.#manners.refuse('mail', refusal)
     this.#international = command.options.smtputf8 === true
+    this.#binary = command.options.body === 'binarymime'
     const answer = this.#dialogue.mail(command)
     if (answer instanceof Promise) return this.#later(answer, (it) => this.#mailAnswered(it))
     this.#mailAnswered(answer)
     return true
   }
 
-  rcpt(line: string): boolean {
+  rcpt(line: string, terms: MailTerms | undefined): boolean {
     if (!this.#open) return this.#manners.refuse('rcpt', replies.MAIL_FIRST)
-    const { command, refusal } = parseRcpt(line, this.#international ? 'international' : 'ascii')
+    if (this.#chunks?.begun === true) return this.#manners.refuse('rcpt', replies.BDAT_UNDER_WAY)
+    const { command, refusal } = parseRcpt(line, this.#international ? 'international' : 'ascii', terms)
     if (refusal !== undefined) return this.#manners.refuse('rcpt', refusal)
     // No mistake: a long list is sent in several messages (RFC 5321 §4.5.3.1.10).
     if (this.#recipients >= this.#maxRecipients) return this.#manners.decline('rcpt', replies.TOO_MANY_RECIPIENTS)
@@ -84,11 +124,19 @@ export class Transaction {
 
   data(): boolean {
     if (!this.#open) return this.#manners.refuse('data', replies.MAIL_FIRST)
+    if (this.#chunks?.begun === true) return this.#manners.refuse('data', replies.BDAT_UNDER_WAY)
     if (this.#recipients === 0) return this.#manners.refuse('data', replies.NO_RECIPIENTS)
+    if (this.#binary) return this.#manners.refuse('data', replies.BINARY_NEEDS_BDAT)
     const answer = this.#dialogue.data()
     if (answer instanceof Promise) return this.#later(answer, (it) => this.#dataAnswered(it))
     this.#dataAnswered(answer)
     return true
+  }
+
+  beginChunks(): Awaitable<Reply | undefined> {
+    const answer = this.#dialogue.data('bdat')
+    if (answer instanceof Promise) return answer.then((it) => this.#chunksBegun(it))
+    return this.#chunksBegun(answer)
   }
 
   /** Bytes of the message. A promise asks to stop reading; it never rejects. */
@@ -109,7 +157,7 @@ export class Transaction {
     }
   }
 
-  /** The final dot. */
+  /** The final dot, or the end of the last chunk. */
   finish(): boolean {
     const sink = this.#sink
     this.#sink = null
@@ -177,6 +225,13 @@ export class Transaction {
     }
     this.#line.say(replies.GO_AHEAD)
     this.#line.startData()
+  }
+
+  #chunksBegun(answer: DataAnswer): Reply | undefined {
+    if (answer.kind === 'refuse') return answer.reply
+    this.#sink = answer.body
+    if (this.#over) this.abort()
+    return undefined
   }
 
   /** One reply, or with LMTP one per accepted recipient; a sink that gave too few is made up for. */

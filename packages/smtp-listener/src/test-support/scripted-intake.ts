@@ -38,6 +38,7 @@ export interface ScriptedIntake extends Intake {
   readonly calls: string[]
   readonly messages: string[]
   readonly mails: MailCommand[]
+  readonly rcpts: RcptCommand[]
   readonly clients: ClientConnection[]
   readonly closed: number
 }
@@ -46,6 +47,7 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
   const calls: string[] = []
   const messages: string[] = []
   const mails: MailCommand[] = []
+  const rcpts: RcptCommand[] = []
   const clients: ClientConnection[] = []
   let closed = 0
 
@@ -78,6 +80,7 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
     calls,
     messages,
     mails,
+    rcpts,
     clients,
     get closed(): number {
       return closed
@@ -131,11 +134,12 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
         },
         rcpt(command): Awaitable<Reply> {
           calls.push(`rcpt ${formatMailbox(command.recipient)}`)
+          rcpts.push(command)
           recipients++
           return script.rcpt?.(command) ?? reply(250, '2.1.5', 'recipient ok')
         },
-        data(): Awaitable<DataAnswer> {
-          calls.push('data')
+        data(form): Awaitable<DataAnswer> {
+          calls.push(form === 'bdat' ? 'bdat' : 'data')
           return script.data?.() ?? { kind: 'go', body: bodySink(recipients) }
         },
         reset(): void {

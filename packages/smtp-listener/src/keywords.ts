@@ -1,0 +1,51 @@
+/** What EHLO offers (RFC 5321 §4.1.1.1): what the engine does itself, and what the intake honours, in a fixed order. */
+import type { Capability } from '@mailwright/core'
+import type { MailTerms } from './parameters.ts'
+import { LONGEST_HOLD_S } from './times.ts'
+
+export interface Offer {
+  readonly terms: MailTerms
+  readonly maxSize: number
+  readonly maxRecipients: number
+  /** Messages of one connection (RFC 9422 MAILMAX), where there is a limit. */
+  readonly maxMessages?: number | undefined
+  /** ms since the epoch. */
+  readonly now: number
+  /** The line of AUTH. */
+  readonly auth: string | undefined
+  /** The lines of the host's own extensions. */
+  readonly own: readonly string[] | undefined
+  readonly tls: 'none' | 'offered' | 'active'
+}
+
+/** Keywords that say nothing more. FUTURERELEASE has its limits beside it. */
+const PLAIN: readonly (readonly [Capability, string])[] = [
+  ['binarymime', 'BINARYMIME'],
+  ['dsn', 'DSN'],
+  ['requiretls', 'REQUIRETLS'],
+  ['mt-priority', 'MT-PRIORITY'],
+  ['deliverby', 'DELIVERBY'],
+  ['etrn', 'ETRN'],
+]
+
+/** The keyword lines of an EHLO answer. */
+export function keywords(offer: Offer): readonly string[] {
+  const { terms, maxSize, maxRecipients, maxMessages, auth, own, tls } = offer
+  const lines = ['PIPELINING', `SIZE ${maxSize}`, '8BITMIME']
+  if (terms.offers('smtputf8')) lines.push('SMTPUTF8')
+  lines.push('CHUNKING')
+  for (const [capability, keyword] of PLAIN) if (terms.offers(capability)) lines.push(keyword)
+  if (terms.offers('futurerelease')) lines.push(futureRelease(offer.now))
+  lines.push(`LIMITS RCPTMAX=${maxRecipients}${maxMessages === undefined ? '' : ` MAILMAX=${maxMessages}`}`)
+  if (auth !== undefined) lines.push(auth)
+  if (own !== undefined) lines.push(...own)
+  lines.push('ENHANCEDSTATUSCODES')
+  if (tls === 'offered') lines.push('STARTTLS')
+  return lines
+}
+
+/** With the longest time and the last date (RFC 4865 §3). */
+function futureRelease(now: number): string {
+  const last = new Date(now + LONGEST_HOLD_S * 1_000).toISOString().replace(/\.\d+/, '')
+  return `FUTURERELEASE ${LONGEST_HOLD_S} ${last}`
+}
