@@ -2,6 +2,9 @@
 import type { TLSSocket } from 'node:tls'
 import type { Peer, TlsFacts, Wire } from '@mailwright/core'
 
+/** What a peer on a unix socket counts as, where it counts: it has no address, but it is on this host. */
+export const UNIX_PEER: Peer = { address: '127.0.0.1', port: 0 }
+
 /** The client of a wire; undefined when it has gone already, so that nobody is taken for somebody else. */
 export function clientOf(wire: Wire): Peer | undefined {
   if (wire.destroyed || wire.remoteAddress === undefined) return undefined

@@ -52,6 +52,8 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   readonly #host: ConnectionHost
   readonly #client: Peer
   readonly #local: Peer
+  /** The proxy that speaks for the client. */
+  readonly #via: Peer | undefined
   readonly #deadline: Deadline
   readonly #sessionEnd: number
   #conversation: Conversation | undefined
@@ -63,7 +65,15 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   #upgradingSocket: Socket | undefined
   #handshakeReported = false
 
-  constructor(server: MailServer, wire: Wire, client: Peer, local: Peer, host: ConnectionHost, id: string) {
+  constructor(
+    server: MailServer,
+    wire: Wire,
+    client: Peer,
+    local: Peer,
+    host: ConnectionHost,
+    id: string,
+    via: Peer | undefined,
+  ) {
     // With the addresses given, smtp-server does not ask the system for them.
     super(server, wire as Socket, {
       id,
@@ -75,6 +85,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#host = host
     this.#client = client
     this.#local = local
+    this.#via = via
     this.#sessionEnd = host.clock.now() + host.config.sessionMs
     this.#deadline = new Deadline(host.clock, () => this._onTimeout())
   }
@@ -328,11 +339,18 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   #open(tls: TlsFacts | undefined): void {
     const { config } = this.#host
-    const { intake, protocol } = config
+    const { intake, protocol, profile } = config
     this.#upgradingSocket = undefined
     this.#deadline.set(Number.POSITIVE_INFINITY)
     try {
-      const dialogue = intake.open({ protocol, client: this.#client, server: this.#local, tls })
+      const dialogue = intake.open({
+        protocol,
+        profile,
+        client: this.#client,
+        server: this.#local,
+        tls,
+        via: this.#via,
+      })
       this.#conversation = new Conversation(dialogue, this, {
         protocol,
         maxSize: intake.maxSize,

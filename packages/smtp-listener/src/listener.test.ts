@@ -30,7 +30,7 @@ function loopback(): Network {
   return {
     ...testEnvironment().net,
     async listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> {
-      const server = createServer({ noDelay: true }, accept).listen(target.port, target.host)
+      const server = createServer({ noDelay: true }, accept).listen(target)
       await once(server, 'listening')
       const { address, port } = server.address() as AddressInfo
       return {

@@ -1,13 +1,36 @@
 /** What a listener can be told, with its defaults, checked once when it is made. */
-import { type Duration, type Intake, MailwrightError, milliseconds } from '@mailwright/core'
+import {
+  type Duration,
+  type Intake,
+  type ListenTarget,
+  MailwrightError,
+  milliseconds,
+  type Profile,
+} from '@mailwright/core'
+import { addressList, UNIX } from './address-list.ts'
 
 export interface SmtpListenerOptions {
   /** The dialogue behind the protocol. */
   readonly intake: Intake
   /** An IP address. Default `127.0.0.1`: nobody is served from outside by omission. */
   readonly host?: string
-  /** 0 for any free port. */
-  readonly port: number
+  /** 0 for any free port. One of `port`, `path` and `fd` must be given. */
+  readonly port?: number
+  /** Listens on a unix socket instead: an absolute path. */
+  readonly path?: string
+  /** Permission bits of the unix socket: `0o660`. Default: what the umask leaves. */
+  readonly mode?: number | undefined
+  /** Listens on a socket the process has inherited instead (`inheritedSockets()` of the kernel). */
+  readonly fd?: number
+  /**
+   * Who connects by a unix socket has no address. `loopback`: it counts as `127.0.0.1`, in policies too; rights on the
+   * socket are then what protects it. Default `refuse`: nobody is taken for this host by omission.
+   */
+  readonly unixPeers?: 'refuse' | 'loopback'
+  /** What the listener is for. Default `mx`. */
+  readonly profile?: Profile
+  /** Behind proxies: the PROXY protocol, required from these and nobody else is served. */
+  readonly proxy?: ListenerProxies
   /** Default `smtp`. */
   readonly protocol?: 'smtp' | 'lmtp'
   readonly tls?: ListenerTls
@@ -33,6 +56,11 @@ export interface SmtpListenerOptions {
   readonly maxJunk?: number
 }
 
+export interface ListenerProxies {
+  /** Addresses and networks of the proxies, `10.0.0.0/8`; `unix` for whoever connects by a unix socket. */
+  readonly from: readonly string[]
+}
+
 export interface ListenerTls {
   /** PEM. */
   readonly key: string | Uint8Array
@@ -49,9 +77,11 @@ export interface ListenerTls {
 /** The options with every default filled in, times in ms. */
 export interface ListenerConfig {
   readonly intake: Intake
-  readonly host: string
-  readonly port: number
+  readonly listen: ListenTarget
+  readonly unixPeers: 'refuse' | 'loopback'
   readonly protocol: 'smtp' | 'lmtp'
+  readonly profile: Profile
+  readonly proxy: ProxyRules | undefined
   readonly tls: (ListenerTls & { readonly mode: 'starttls' | 'implicit' }) | undefined
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
@@ -66,6 +96,12 @@ export interface ListenerConfig {
   readonly maxJunk: number
 }
 
+export interface ProxyRules {
+  readonly isProxy: (address: string) => boolean
+  /** Whether peers on a unix socket are proxies. */
+  readonly unix: 'proxy' | 'stranger'
+}
+
 /**
  * Fills in the defaults.
  *
@@ -75,9 +111,11 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
   const { tls } = options
   return {
     intake: options.intake,
-    host: options.host ?? '127.0.0.1',
-    port: within('port', options.port, 0, 65_535),
+    listen: listenTarget(options),
+    unixPeers: options.unixPeers ?? 'refuse',
     protocol: options.protocol ?? 'smtp',
+    profile: options.profile ?? 'mx',
+    proxy: options.proxy && proxyRules(options.proxy),
     tls: tls && { ...tls, mode: tls.mode ?? 'starttls' },
     maxConnections: within('maxConnections', options.maxConnections ?? 1_000, 1),
     maxConnectionsPerAddress: within('maxConnectionsPerAddress', options.maxConnectionsPerAddress ?? 50, 1),
@@ -90,6 +128,26 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
     maxCommandLength: within('maxCommandLength', options.maxCommandLength ?? 2_048, 512, 65_536),
     maxJunk: within('maxJunk', options.maxJunk ?? 20, 1),
   }
+}
+
+function listenTarget({ host, port, path, mode, fd, unixPeers, proxy }: SmtpListenerOptions): ListenTarget {
+  if ([port, path, fd].filter((each) => each !== undefined).length !== 1) {
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'smtpListener: give one of port, path and fd')
+  }
+  if (port !== undefined) return { host: host ?? '127.0.0.1', port: within('port', port, 0, 65_535) }
+  if (fd !== undefined) return { fd: within('fd', fd, 0) }
+  if (!path?.startsWith('/')) {
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'smtpListener: the path of a unix socket must be absolute')
+  }
+  if (unixPeers !== 'loopback' && !proxy?.from.includes(UNIX)) {
+    const problem = "smtpListener: a unix socket serves nobody without unixPeers: 'loopback' or 'unix' among proxy.from"
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', problem)
+  }
+  return { path, ...(mode === undefined ? {} : { mode: within('mode', mode, 0, 0o777) }) }
+}
+
+function proxyRules({ from }: ListenerProxies): ProxyRules {
+  return { isProxy: addressList('proxy.from', from), unix: from.includes(UNIX) ? 'proxy' : 'stranger' }
 }
 
 /** Whether the address is this host's own. */

@@ -37,8 +37,8 @@ export class MailServer extends SMTPServer {
   }
 
   /** The same, where both ends are known already. */
-  serve(wire: Wire, client: Peer, local: Peer): MailConnection {
-    const connection = new MailConnection(this, wire, client, local, this.#host, String(++this.#served))
+  serve(wire: Wire, client: Peer, local: Peer, via?: Peer): MailConnection {
+    const connection = new MailConnection(this, wire, client, local, this.#host, String(++this.#served), via)
     this.connections.add(connection)
     connection.init()
     return connection
