@@ -2,9 +2,6 @@
 import { BlockList, isIP, SocketAddress } from 'node:net'
 import { MailwrightError } from '@mailwright/core'
 
-/** Stands for peers on unix sockets, which have no address. */
-export const UNIX = 'unix'
-
 /**
  * Whether an address is in one of the ranges. Bits beyond the prefix do not count. A name is no address: it is refused.
  *
@@ -16,7 +13,6 @@ export const UNIX = 'unix'
 export function addressList(name: string, ranges: readonly string[]): (address: string) => boolean {
   const list = new BlockList()
   for (const range of ranges) {
-    if (range === UNIX) continue
     const [network = '', prefix, ...more] = range.split('/')
     const family = familyOf(network)
     const widest = family === 'ipv4' ? 32 : 128

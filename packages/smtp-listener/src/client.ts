@@ -18,7 +18,9 @@ export function serverOf(wire: Wire): Peer {
 
 /** What the handshake came to. */
 export function tlsFacts(socket: TLSSocket): TlsFacts {
-  const facts = { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher()?.name ?? 'unknown' }
+  const protocol = socket.getProtocol() ?? 'unknown'
+  const cipher = socket.getCipher()?.name ?? 'unknown'
+  const facts: TlsFacts = socket.isSessionReused() ? { protocol, cipher, resumed: true } : { protocol, cipher }
   // `false` when the client did not ask for a name, whatever the type says.
   const servername: unknown = (socket as unknown as { readonly servername?: unknown }).servername
   return typeof servername === 'string' && servername !== '' ? { ...facts, servername } : facts

@@ -12,16 +12,17 @@ import type { TLSSocket } from 'node:tls'
 import {
   type Awaitable,
   type Clock,
+  type ForwardedClient,
   type Peer,
   type Reply,
   reply,
   SERVICE_UNAVAILABLE,
+  type Session,
   type TlsFacts,
   type Wire,
   wireText,
 } from '@mailwright/core'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
-import { tlsFacts } from './client.ts'
 import { Conversation } from './conversation.ts'
 import { Deadline } from './deadline.ts'
 import type { Line } from './line.ts'
@@ -46,6 +47,8 @@ export interface ConnectionHost {
   /** A TLS handshake from the first byte came to nothing. */
   handshakeFailed(client: Peer, refusal: Reply): void
   bug(where: string, error: unknown): void
+  /** A trusted host said whom it forwards for. */
+  forwarded(session: Session, client: ForwardedClient): void
 }
 
 export class MailConnection extends SMTPConnection implements Line, Reading {
@@ -115,7 +118,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this._socket.on('error', () => this._onError())
     this.#expectWithin(this.#host.config.commandMs)
     if (this.#host.config.tls?.mode === 'implicit') {
-      this.upgrade(nothing, () => this.#open(tlsFacts(this._socket as TLSSocket)))
+      this.upgrade(nothing, () => this.#open(this.#tlsFacts()))
       return
     }
     this.#open(undefined)
@@ -248,7 +251,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#stopListening()
     this.#expectWithin(this.#host.config.commandMs)
     this.upgrade(nothing, () => {
-      const facts = tlsFacts(this._socket as TLSSocket)
+      const facts = this.#tlsFacts()
       this.#upgradingSocket = undefined
       this.#conversation?.secured(facts)
       this.onRest()
@@ -264,6 +267,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   bug(where: string, error: unknown): void {
     this.#host.bug(where, error)
+  }
+
+  forwarded(session: Session, client: ForwardedClient): void {
+    this.#host.forwarded(session, client)
   }
 
   // What the reader reports.
@@ -356,6 +363,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
         maxSize: intake.maxSize,
         maxRecipients: intake.maxRecipients,
         maxJunk: config.maxJunk,
+        trust: config.trusted?.(this.#client.address),
       })
     } catch (error) {
       this.bug('open', error)
@@ -364,6 +372,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
       return
     }
     if (this.#conversation.greet()) this.proceed()
+  }
+
+  #tlsFacts(): TlsFacts {
+    return (this._server as MailServer).tlsFacts(this._socket as TLSSocket)
   }
 
   #dismissIfDraining(): boolean {

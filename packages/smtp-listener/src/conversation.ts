@@ -18,6 +18,7 @@ import { type Line, later } from './line.ts'
 import { Manners } from './manners.ts'
 import * as replies from './replies.ts'
 import { Transaction } from './transaction.ts'
+import { BAD_ATTRIBUTE, type TrustedVerb, trustedKeywords, xclientClaims, xforwardFacts } from './trusted-hosts.ts'
 
 export interface ConversationRules {
   readonly protocol: 'smtp' | 'lmtp'
@@ -25,6 +26,8 @@ export interface ConversationRules {
   readonly maxRecipients: number
   /** Refusals of the engine before it hangs up. */
   readonly maxJunk: number
+  /** What a host that may speak for others may say. */
+  readonly trust?: ReadonlySet<TrustedVerb> | undefined
 }
 
 /** RFC 5321 §4.5.3.1.2, with the brackets of a literal. */
@@ -146,9 +149,10 @@ export class Conversation {
       case 'SEND':
       case 'SOML':
       case 'SAML':
+        return this.manners.refuse(verb.toLowerCase(), replies.NOT_IMPLEMENTED)
       case 'XCLIENT':
       case 'XFORWARD':
-        return this.manners.refuse(verb.toLowerCase(), replies.NOT_IMPLEMENTED)
+        return this.#speakFor(verb, line)
       default:
         if (HTTP.test(line)) return this.manners.dismiss('unknown', replies.NOT_HTTP)
         return this.manners.refuse('unknown', replies.UNKNOWN_COMMAND)
@@ -203,6 +207,34 @@ export class Conversation {
     return true
   }
 
+  /** A trusted host says who its client is. After XCLIENT the session begins again. */
+  #speakFor(verb: TrustedVerb, line: string): boolean {
+    const stage = verb.toLowerCase()
+    if (this.#rules.trust?.has(verb) !== true) return this.manners.refuse(stage, replies.NOT_IMPLEMENTED)
+    if (this.transaction.open) return this.manners.refuse(stage, replies.NESTED_MAIL)
+    if (verb === 'XFORWARD') {
+      const facts = xforwardFacts(line)
+      if (facts === undefined) return this.manners.refuse(stage, BAD_ATTRIBUTE)
+      this.#line.forwarded(this.#dialogue.session, facts)
+      return this.manners.humour(stage, replies.OK)
+    }
+    const claimed = xclientClaims(line, this.#dialogue.session)
+    if ('refusal' in claimed) return this.manners.refuse(stage, claimed.refusal)
+    if (this.manners.tired()) return this.manners.dismiss(stage, replies.TOO_MANY_ERRORS)
+    this.#greeted = false
+    this.#extended = false
+    const answer = this.#dialogue.claimed(claimed.claims)
+    if (answer instanceof Promise)
+      return later(
+        this.#line,
+        answer,
+        (it) => this.#greetAnswered(it),
+        (why) => this.#greetFailed(why),
+      )
+    this.#greetAnswered(answer)
+    return true
+  }
+
   #greetAnswered(answer: Reply): void {
     const welcome = isPositive(answer)
     this.#line.say(welcome ? replies.wireGreeting(answer, []) : replies.wireReply(answer))
@@ -223,6 +255,7 @@ export class Conversation {
   /** What EHLO offers. A new extension has its keyword here and its parameters in `parameters.ts`. */
   #keywords(): readonly string[] {
     const offered = ['PIPELINING', `SIZE ${this.#rules.maxSize}`, '8BITMIME', 'SMTPUTF8', 'ENHANCEDSTATUSCODES']
+    if (this.#rules.trust !== undefined) offered.push(...trustedKeywords(this.#rules.trust))
     return this.#line.tls === 'offered' ? [...offered, 'STARTTLS'] : offered
   }
 

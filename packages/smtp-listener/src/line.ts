@@ -1,4 +1,6 @@
 /** The seam between the dialogue's rules and the connection that carries it. */
+import type { ForwardedClient, Session } from '@mailwright/core'
+
 /** What the rules may ask of their connection. */
 export interface Line {
   readonly tls: 'none' | 'offered' | 'active'
@@ -17,6 +19,8 @@ export interface Line {
   proceed(): void
   /** Something threw that must not. */
   bug(where: string, error: unknown): void
+  /** A trusted host said whom it forwards for (XFORWARD). */
+  forwarded(session: Session, client: ForwardedClient): void
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   type Block,
   type Call,
   type Clock,
+  type ForwardedClient,
   type Lifecycle,
   type ListenAddress,
   type Listening,
@@ -18,12 +19,19 @@ import {
   type Reply,
   reply,
   type Scope,
+  type Session,
   type Wire,
 } from '@mailwright/core'
 import { clientOf, serverOf, UNIX_PEER } from './client.ts'
 import type { ConnectionHost, MailConnection } from './connection.ts'
 import { connectionLimits } from './limits.ts'
-import { type ListenerConfig, listenerConfig, type ProxyRules, type SmtpListenerOptions } from './options.ts'
+import {
+  type ListenerConfig,
+  type ListenerTls,
+  listenerConfig,
+  type ProxyRules,
+  type SmtpListenerOptions,
+} from './options.ts'
 import { ProxyGate, type ProxyGateHost } from './proxy-gate.ts'
 import { TOO_MANY_CONNECTIONS, wireReply } from './replies.ts'
 import { MailServer } from './server.ts'
@@ -36,6 +44,13 @@ export interface ListenerHandle {
   readonly url: string
   /** Connections open now. */
   readonly connections: number
+  /**
+   * Handshakes from now on are made with these: a certificate that was renewed, one more name. Sessions that are secured
+   * already go on with what they have; tickets of before resume only with `ticketKeys`.
+   *
+   * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when it cannot be used, or the mode would change; then all stays.
+   */
+  reloadTls(tls: ListenerTls): void
 }
 
 /** Only for the event: a peer without an address is cut off. */
@@ -56,7 +71,8 @@ const MOST_FAREWELLS = 100
  */
 export function smtpListener(options: SmtpListenerOptions): Block<ListenerHandle> {
   const config = listenerConfig(options)
-  const name = `${config.protocol}-listener ${targetName(config.listen)}`
+  const warning = config.certificate === 'development' ? ' with a self-signed certificate, for development only' : ''
+  const name = `${config.protocol}-listener ${targetName(config.listen)}${warning}`
   return { name, create: (scope: Scope) => new SmtpListener(name, config, scope) }
 }
 
@@ -112,6 +128,13 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     return this.#draining
   }
 
+  reloadTls(tls: ListenerTls): void {
+    if (this.config.tls?.mode !== (tls.mode ?? 'starttls')) {
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${this.#name} cannot change between clear text and TLS`)
+    }
+    this.#server.useTls(tls)
+  }
+
   async start(): Promise<void> {
     this.#listening = await this.#scope.environment.net.listen(this.config.listen, (wire) => this.#accept(wire))
     this.#address = this.#listening.address
@@ -152,6 +175,12 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   bug(where: string, error: unknown): void {
     this.#scope.events.emit({ type: 'failure', where: `${this.#name}: ${where}`, error })
+  }
+
+  forwarded(session: Session, forwarded: ForwardedClient): void {
+    const { events } = this.#scope
+    if (events.wants('session.forwarded'))
+      events.emit({ type: 'session.forwarded', session: { ...session }, forwarded })
   }
 
   #accept(wire: Wire): void {

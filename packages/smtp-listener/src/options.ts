@@ -1,5 +1,6 @@
 /** What a listener can be told, with its defaults, checked once when it is made. */
 import {
+  type Awaitable,
   type Duration,
   type Intake,
   type ListenTarget,
@@ -7,7 +8,12 @@ import {
   milliseconds,
   type Profile,
 } from '@mailwright/core'
-import { addressList, UNIX } from './address-list.ts'
+import { addressList } from './address-list.ts'
+import { developmentCertificate } from './development-certificate.ts'
+import { type TrustedHosts, type TrustRules, trustRules } from './trusted-hosts.ts'
+
+/** Stands for peers on unix sockets, which have no address. */
+const UNIX = 'unix'
 
 export interface SmtpListenerOptions {
   /** The dialogue behind the protocol. */
@@ -31,9 +37,12 @@ export interface SmtpListenerOptions {
   readonly profile?: Profile
   /** Behind proxies: the PROXY protocol, required from these and nobody else is served. */
   readonly proxy?: ListenerProxies
+  /** Hosts that may speak for others with XCLIENT and XFORWARD. Default: nobody. */
+  readonly trusted?: TrustedHosts
   /** Default `smtp`. */
   readonly protocol?: 'smtp' | 'lmtp'
-  readonly tls?: ListenerTls
+  /** `development`: a self-signed certificate made on the spot. The name of the listener says so in events. */
+  readonly tls?: ListenerTls | 'development'
   /** Open connections at a time; over it, `421 4.7.0`. Default 1000. */
   readonly maxConnections?: number
   /** The same for one client address. Default 50. */
@@ -61,18 +70,40 @@ export interface ListenerProxies {
   readonly from: readonly string[]
 }
 
-export interface ListenerTls {
+/** A certificate with its key. */
+export interface TlsCertificate {
   /** PEM. */
   readonly key: string | Uint8Array
   /** PEM: the certificate and its chain. */
   readonly cert: string | Uint8Array
-  /** PEM. */
+}
+
+export interface ListenerTls extends TlsCertificate {
+  /**
+   * Other certificates, by the name the client asks for (SNI). `*.example.org` stands for one label. A function is asked
+   * at each such handshake; give the same object for the same certificate, it is prepared once. Who asks for no name, or
+   * for one that is not here, gets `cert`.
+   */
+  readonly contexts?: TlsContexts
+  /** PEM: who may sign client certificates. */
   readonly ca?: string | Uint8Array
+  /** Whether clients are asked for a certificate. Having none, or one that does not verify, is a fact and no failure. */
+  readonly clientCertificates?: 'no' | 'ask'
   /** TLS after the STARTTLS command, or from the first byte. Default `starttls`. */
   readonly mode?: 'starttls' | 'implicit'
   /** Default `TLSv1.2`. */
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** OpenSSL's names, joined by colons. Default: those of Node. */
+  readonly ciphers?: string
+  /** Groups for the key exchange, the preferred first: `['X25519', 'P-256']`. Default: those of OpenSSL. */
+  readonly groups?: readonly string[]
+  /** 48 secret bytes, the same on every host behind one name, so that a session resumes on any. Default: our own. */
+  readonly ticketKeys?: Uint8Array
 }
+
+export type TlsContexts =
+  | Readonly<Record<string, TlsCertificate>>
+  | ((servername: string) => Awaitable<TlsCertificate | undefined>)
 
 /** The options with every default filled in, times in ms. */
 export interface ListenerConfig {
@@ -82,7 +113,10 @@ export interface ListenerConfig {
   readonly protocol: 'smtp' | 'lmtp'
   readonly profile: Profile
   readonly proxy: ProxyRules | undefined
+  readonly trusted: TrustRules | undefined
   readonly tls: (ListenerTls & { readonly mode: 'starttls' | 'implicit' }) | undefined
+  /** Whether the certificate was made on the spot. */
+  readonly certificate: 'given' | 'development'
   readonly maxConnections: number
   readonly maxConnectionsPerAddress: number
   readonly exempt: (address: string) => boolean
@@ -108,7 +142,9 @@ export interface ProxyRules {
  * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for a value that cannot work.
  */
 export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
-  const { tls } = options
+  const certificate = options.tls === 'development' ? 'development' : 'given'
+  const tls: ListenerTls | undefined =
+    options.tls === 'development' ? developmentCertificate(options.intake.hostname) : options.tls
   return {
     intake: options.intake,
     listen: listenTarget(options),
@@ -116,7 +152,9 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
     protocol: options.protocol ?? 'smtp',
     profile: options.profile ?? 'mx',
     proxy: options.proxy && proxyRules(options.proxy),
+    trusted: options.trusted && trustRules(options.trusted),
     tls: tls && { ...tls, mode: tls.mode ?? 'starttls' },
+    certificate,
     maxConnections: within('maxConnections', options.maxConnections ?? 1_000, 1),
     maxConnectionsPerAddress: within('maxConnectionsPerAddress', options.maxConnectionsPerAddress ?? 50, 1),
     exempt: options.exempt ?? isLoopback,
@@ -147,7 +185,13 @@ function listenTarget({ host, port, path, mode, fd, unixPeers, proxy }: SmtpList
 }
 
 function proxyRules({ from }: ListenerProxies): ProxyRules {
-  return { isProxy: addressList('proxy.from', from), unix: from.includes(UNIX) ? 'proxy' : 'stranger' }
+  return {
+    isProxy: addressList(
+      'proxy.from',
+      from.filter((each) => each !== UNIX),
+    ),
+    unix: from.includes(UNIX) ? 'proxy' : 'stranger',
+  }
 }
 
 /** Whether the address is this host's own. */
