@@ -57,6 +57,8 @@ export class ProxyGate {
     const waiting: Waiting = { wire, proxy, reader: proxyHeaderReader(), timer }
     this.#waiting.add(waiting)
     const read = (bytes: Buffer): void => {
+      // Turned away already: what was under way still comes.
+      if (!this.#waiting.has(waiting)) return
       const answer = waiting.reader.push(bytes)
       if (answer === 'more') return
       if (answer.kind === 'problem') {
@@ -78,7 +80,10 @@ export class ProxyGate {
 
   /** Cuts off whoever still owes a header. */
   close(): void {
-    for (const { wire } of this.#waiting) wire.destroy()
+    for (const waiting of this.#waiting) {
+      this.#forget(waiting)
+      waiting.wire.destroy()
+    }
   }
 
   #fail(waiting: Waiting, reason: string): void {
