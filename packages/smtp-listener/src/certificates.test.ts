@@ -148,7 +148,9 @@ test('a session resumes on another connection, and with shared keys on another h
   expect(await isResumed(two, session)).toBe(true)
   const stranger = await rig({}, { tls: sessions() })
   expect(await isResumed(stranger, session)).toBe(false)
-  for (const each of [one, two, stranger]) await each.finish()
+  const trustsOthers = await rig({}, { tls: { ...sessions(keys), ca: authority.ca } })
+  expect(await isResumed(trustsOthers, session)).toBe(false)
+  for (const each of [one, two, stranger, trustsOthers]) await each.finish()
 })
 
 test('without shared keys no session outlives the certificate', async () => {

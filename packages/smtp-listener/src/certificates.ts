@@ -74,7 +74,12 @@ function sharedOptions(tls: ListenerTls, hostname: string): SecureContextOptions
   return {
     minVersion,
     honorCipherOrder: true,
-    sessionIdContext: createHash('sha256').update(hostname).digest('hex').slice(0, 32),
+    // A session carries what was found about its client's certificate: whoever trusts others does not resume it.
+    sessionIdContext: createHash('sha256')
+      .update(hostname)
+      .update(ca ?? '')
+      .digest('hex')
+      .slice(0, 32),
     ticketKeys: Buffer.from(ticketKeys),
     ...(ca === undefined ? {} : { ca: pem(ca) }),
     ...(ciphers === undefined ? {} : { ciphers }),
