@@ -57,14 +57,16 @@ it.skipIf(missing('swaks')).each(['1', '2'])('swaks as a proxy, version %s of th
   ])
 })
 
-it.skipIf(missing('curl'))('curl as a proxy', async () => {
+it.skipIf(missing('curl'))('curl as a proxy, with TLS behind the header', async () => {
   const letter = join(folder, 'letter')
   writeFileSync(letter, 'Subject: hi\r\n\r\nhi\r\n')
   const envelope = ['--mail-from', 'ann@example.net', '--mail-rcpt', 'bob@example.org', '--upload-file', letter]
-  const sessions = await served({ proxy: { from: ['127.0.0.1'] } }, (port) =>
-    runProgram('curl', ['--silent', '--show-error', '--haproxy-protocol', `smtp://127.0.0.1:${port}`, ...envelope]),
+  const secured = ['--ssl-reqd', '--insecure', '--haproxy-protocol']
+  const sessions = await served({ proxy: { from: ['127.0.0.1'] }, tls: 'development' }, (port) =>
+    runProgram('curl', ['--silent', '--show-error', ...secured, `smtp://127.0.0.1:${port}`, ...envelope]),
   )
-  expect(sessions).toMatchObject([{ client: { address: '127.0.0.1' }, via: { address: '127.0.0.1' } }])
+  const here = { address: '127.0.0.1' }
+  expect(sessions).toMatchObject([{ client: here, via: here, tls: { protocol: 'TLSv1.3' } }])
 })
 
 it.skipIf(missing('swaks'))('swaks as a trusted host', async () => {

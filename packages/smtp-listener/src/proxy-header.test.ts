@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { crc32c } from './crc32c.ts'
 import { proxyHeaderReader } from './proxy-header.ts'
 
 const SIGNATURE = '0d0a0d0a000d0a515549540a'
@@ -78,10 +79,24 @@ describe('not a header is', () => {
     ['a short address of the longer family', v2('2121', V4)],
     ['a TLV that is longer than the header', v2('2111', `${V4}040004aabbcc`)],
     ['a TLV that is cut off', v2('2111', `${V4}0400`)],
+    ['a unix address that is cut off', v2('2131', '00'.repeat(215))],
+    ['a wrong checksum', v2('2111', `${V4}03000400000000`)],
+    ['a checksum of the wrong size', v2('2111', `${V4}03000300000000`.slice(0, -2))],
     ['one beyond every measure', v2('2111', V4.padEnd(2 * 5_000, '0'))],
   ])('%s', (_what, header) => {
     expect(read(header)).toMatchObject({ kind: 'problem' })
   })
+})
+
+test('a right checksum is accepted, wherever it stands, and no other', () => {
+  for (const more of ['', '040003aabbcc']) {
+    const header = v2('2111', `${V4}03000400000000${more}`)
+    header.writeUInt32BE(crc32c(header), 16 + 12 + 3)
+    expect(read(header)).toMatchObject({ client: { address: '192.0.2.7' } })
+    header.writeUInt8(header.readUInt8(16) ^ 1, 16)
+    expect(read(header)).toMatchObject({ kind: 'problem' })
+  }
+  expect(crc32c(Buffer.from('123456789'))).toBe(0xe3069283)
 })
 
 test('a header that is too long is refused before it has come', () => {

@@ -4,11 +4,13 @@
  *
  * `local` is a connection of the proxy itself, or one it knows nothing about (LOCAL, UNKNOWN, a unix socket): the spec has
  * us take the addresses of the connection then. Anything that is not exactly a header is a problem, never a guess.
- * TLVs must fit, and are skipped: a checksum (PP2_TYPE_CRC32C) is not verified, TLS facts of the proxy are not believed.
+ * TLVs must fit, and are skipped, but for a checksum (PP2_TYPE_CRC32C), which must be right: what a proxy says of TLS is
+ * not believed.
  * It does not know who may send a header.
  */
 import type { Peer } from '@mailwright/core'
 import { canonicalAddress } from './address-list.ts'
+import { crc32c } from './crc32c.ts'
 
 export type ProxyHeader =
   | { readonly kind: 'proxied'; readonly client: Peer; readonly server: Peer; readonly rest: Buffer }
@@ -32,7 +34,10 @@ const LONGEST_V1 = 107
 const V2_FIXED = 16
 /** Addresses and TLVs of version 2. A proxy that says where a TLS session came from needs some hundred. */
 const LONGEST_V2 = 4_096
-const UNIX_ADDRESSES = 216
+/** Octets of both addresses and ports, by family. */
+const ADDRESSES: Readonly<Record<number, number>> = { 0x11: 12, 0x21: 36, 0x31: 216 }
+/** PP2_TYPE_CRC32C */
+const CHECKSUM = 0x03
 
 /** @example proxyHeaderReader().push(Buffer.from('PROXY TCP4 192.0.2.1 192.0.2.2 1000 25\r\n')) */
 export function proxyHeaderReader(): ProxyHeaderReader {
@@ -80,15 +85,17 @@ function versionTwo(bytes: Buffer): 'more' | ProxyHeader | ProxyHeaderProblem {
   const body = bytes.subarray(V2_FIXED, end)
   const rest = bytes.subarray(end)
   if (command === 0x20) return { kind: 'local', rest }
+  if (family !== 0x00 && !isSound(bytes.subarray(0, end), ADDRESSES[family] ?? body.length)) {
+    return problem('the PROXY header is malformed')
+  }
   switch (family) {
     case 0x11:
       return addressed(body, 4, rest)
     case 0x21:
       return addressed(body, 16, rest)
     case 0x31:
-      return fits(body, UNIX_ADDRESSES) ? { kind: 'local', rest } : problem('the PROXY header is malformed')
     case 0x00:
-      // Whatever follows is to be ignored.
+      // Of no family: whatever follows is to be ignored.
       return { kind: 'local', rest }
     default:
       return problem('the PROXY header is of no stream we know')
@@ -96,18 +103,27 @@ function versionTwo(bytes: Buffer): 'more' | ProxyHeader | ProxyHeaderProblem {
 }
 
 function addressed(body: Buffer, width: 4 | 16, rest: Buffer): ProxyHeader | ProxyHeaderProblem {
-  if (!fits(body, 2 * width + 4)) return problem('the PROXY header is malformed')
   const client = peer(addressText(body.subarray(0, width)), body.readUInt16BE(2 * width))
   const server = peer(addressText(body.subarray(width, 2 * width)), body.readUInt16BE(2 * width + 2))
   if (client === undefined || server === undefined) return problem('the PROXY header has no proper address')
   return { kind: 'proxied', client, server, rest }
 }
 
-/** Whether the addresses are there and the TLVs behind them end where the header does. */
-function fits(body: Buffer, addresses: number): boolean {
-  let at = addresses
-  while (at + 3 <= body.length) at += 3 + body.readUInt16BE(at + 1)
-  return at === body.length
+/** Whether the addresses are there, the TLVs behind them end where the header does, and a checksum among them is right. */
+function isSound(header: Buffer, addresses: number): boolean {
+  let at = V2_FIXED + addresses
+  while (at + 3 <= header.length) {
+    const next = at + 3 + header.readUInt16BE(at + 1)
+    if (header[at] === CHECKSUM && next <= header.length && !isRight(header, at + 3, next)) return false
+    at = next
+  }
+  return at === header.length
+}
+
+/** The sum is over the whole header, with zeros where it stands itself. */
+function isRight(header: Buffer, start: number, end: number): boolean {
+  if (end - start !== 4) return false
+  return crc32c(Buffer.from(header).fill(0, start, end)) === header.readUInt32BE(start)
 }
 
 function addressText(bytes: Buffer): string {
