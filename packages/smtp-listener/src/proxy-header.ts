@@ -34,8 +34,8 @@ const LONGEST_V1 = 107
 const V2_FIXED = 16
 /** Addresses and TLVs of version 2. A proxy that says where a TLS session came from needs some hundred. */
 const LONGEST_V2 = 4_096
-/** Octets of both addresses and ports, by family. */
-const ADDRESSES: Readonly<Record<number, number>> = { 0x11: 12, 0x21: 36, 0x31: 216 }
+/** Octets of both addresses and ports, by family: 0x11, 0x21, 0x31. */
+const ADDRESSES: Readonly<Record<number, number>> = { 17: 12, 33: 36, 49: 216 }
 /** PP2_TYPE_CRC32C */
 const CHECKSUM = 0x03
 
