@@ -10,6 +10,19 @@ import type { Reply } from './reply.ts'
 import type { Lane } from './router.ts'
 import type { Peer, Session, TlsFacts } from './session.ts'
 
+/** The first client of forwarded mail. What is absent is unknown. */
+export interface ForwardedClient {
+  readonly name?: string | undefined
+  readonly address?: string | undefined
+  readonly port?: number | undefined
+  readonly protocol?: string | undefined
+  readonly helo?: string | undefined
+  /** The message's name at the forwarding host, e.g. its queue id. */
+  readonly ident?: string | undefined
+  /** `LOCAL` or `REMOTE`: whether the mail began at the forwarding host. */
+  readonly source?: string | undefined
+}
+
 export type MailEvent =
   /** A listener takes connections at `url`: `smtp://127.0.0.1:2525`. */
   | { readonly type: 'listener.ready'; readonly listener: string; readonly url: string }
@@ -27,6 +40,8 @@ export type MailEvent =
       readonly reason: string
       readonly reply: Reply
     }
+  /** A trusted host said whom it forwards mail for (XFORWARD): for the log, nothing is decided by it. */
+  | { readonly type: 'session.forwarded'; readonly session: Session; readonly forwarded: ForwardedClient }
   | { readonly type: 'session.closed'; readonly session: Session; readonly messages: number }
   /** A connection was turned away before a session began: over a limit. */
   | { readonly type: 'connection.refused'; readonly client: Peer; readonly reply: Reply; readonly reason: string }

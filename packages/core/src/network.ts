@@ -19,15 +19,31 @@ export interface ConnectTarget {
   readonly localAddress?: string | undefined
 }
 
-export interface ListenTarget {
+/** A place to listen on: an address, a unix socket, or a socket that somebody has opened for us. */
+export type ListenTarget = ListenAddress | ListenPath | ListenDescriptor
+
+export interface ListenAddress {
   /** An IP address. */
   readonly host: string
   /** 0 for any free port. */
   readonly port: number
 }
 
+export interface ListenPath {
+  /** Absolute path of a unix socket. One left behind that nobody answers is replaced, anything else there is an error. */
+  readonly path: string
+  /** Permission bits of the socket: `0o660`. Default: what the umask leaves. */
+  readonly mode?: number | undefined
+}
+
+export interface ListenDescriptor {
+  /** A listening stream socket that this process has inherited, e.g. by systemd's socket activation. */
+  readonly fd: number
+}
+
 export interface Listening {
-  readonly address: ListenTarget
+  /** Where it listens, to connect to. Of a unix socket the path is `host`, and `port` is 0. */
+  readonly address: ListenAddress
   /** Stops accepting. Connections already made live on. */
   close(): Promise<void>
 }

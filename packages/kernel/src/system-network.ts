@@ -12,6 +12,7 @@ import {
   type SecureWire,
   type Wire,
 } from '@mailwright/core'
+import { removeStaleSocket } from './system-unix-socket.ts'
 
 /** The real network. */
 export function systemNetwork(): Network {
@@ -26,20 +27,46 @@ function connect(target: ConnectTarget, call: Call): Promise<Wire> {
 }
 
 async function listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> {
+  if ('path' in target) await removeStaleSocket(target.path)
   const server = net.createServer({ noDelay: true }, accept)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host: target.host, port: target.port, backlog: 1_024 }, () => {
+    const mode = 'path' in target ? target.mode : undefined
+    const listening = (): void => {
       server.off('error', reject)
       resolve()
-    })
+    }
+    if (mode === undefined) server.listen(listenOptions(target), listening)
+    else withMode(mode, () => server.listen(listenOptions(target), listening))
   })
-  const address = server.address() as net.AddressInfo
+  const address = server.address()
   return {
-    address: { host: address.address, port: address.port },
+    // An inherited unix socket says its path, one without a name nothing.
+    address:
+      address === null || typeof address === 'string'
+        ? { host: 'path' in target ? target.path : address || '/', port: 0 }
+        : { host: address.address, port: address.port },
     // Resolved when the port is free: connections already accepted live on, so the server's own callback is not awaited.
+    // A unix socket is removed with it.
     close: async () => void server.close(),
   }
+}
+
+/** A unix socket has its permissions from the start: whoever connects before a chmod would stay connected. */
+function withMode(mode: number, listen: () => void): void {
+  const before = process.umask(0o777 & ~mode)
+  try {
+    listen()
+  } finally {
+    process.umask(before)
+  }
+}
+
+function listenOptions(target: ListenTarget): net.ListenOptions & { readonly fd?: number } {
+  const backlog = 1_024
+  if ('path' in target) return { path: target.path, backlog }
+  if ('fd' in target) return { fd: target.fd, backlog }
+  return { host: target.host, port: target.port, backlog }
 }
 
 function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire> {

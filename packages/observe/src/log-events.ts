@@ -33,6 +33,7 @@ export const DEFAULT_LEVELS: EventLevels = {
   'session.secured': 'debug',
   'session.authenticated': 'info',
   'authentication.failed': 'warn',
+  'session.forwarded': 'info',
   'session.closed': 'debug',
   'connection.refused': 'warn',
   'dialogue.refused': 'info',
@@ -111,6 +112,8 @@ export function eventFields(event: MailEvent): object {
         reason: event.reason,
         reply: replyLine(event.reply),
       }
+    case 'session.forwarded':
+      return { session: event.session.id, client: event.session.client.address, ...event.forwarded }
     case 'session.closed':
       return { session: event.session.id, client: event.session.client.address, messages: event.messages }
     case 'connection.refused':

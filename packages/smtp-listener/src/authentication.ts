@@ -64,6 +64,11 @@ export class Authentication {
     return this.#done || this.#dialogue.session.user !== undefined
   }
 
+  /** The session begins again for somebody else (XCLIENT): who proved what before is forgotten. */
+  forget(): void {
+    this.#done = false
+  }
+
   /** The line of the EHLO answer: nothing after a success (RFC 4954 §3), nothing where a password would be read by others. */
   keyword(): string | undefined {
     if (this.done || this.#exposed) return undefined

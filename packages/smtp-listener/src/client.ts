@@ -2,6 +2,9 @@
 import type { TLSSocket } from 'node:tls'
 import type { Peer, TlsFacts, Wire } from '@mailwright/core'
 
+/** What a peer on a unix socket counts as, where it counts: it has no address, but it is on this host. */
+export const UNIX_PEER: Peer = { address: '127.0.0.1', port: 0 }
+
 /** The client of a wire; undefined when it has gone already, so that nobody is taken for somebody else. */
 export function clientOf(wire: Wire): Peer | undefined {
   if (wire.destroyed || wire.remoteAddress === undefined) return undefined
@@ -15,7 +18,9 @@ export function serverOf(wire: Wire): Peer {
 
 /** What the handshake came to. */
 export function tlsFacts(socket: TLSSocket): TlsFacts {
-  const facts = { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher()?.name ?? 'unknown' }
+  const protocol = socket.getProtocol() ?? 'unknown'
+  const cipher = socket.getCipher()?.name ?? 'unknown'
+  const facts: TlsFacts = socket.isSessionReused() ? { protocol, cipher, resumed: true } : { protocol, cipher }
   // `false` when the client did not ask for a name, whatever the type says.
   const servername: unknown = (socket as unknown as { readonly servername?: unknown }).servername
   return typeof servername === 'string' && servername !== '' ? { ...facts, servername } : facts

@@ -13,17 +13,18 @@ import {
   type Awaitable,
   type ChannelBinding,
   type Clock,
+  type ForwardedClient,
   type Peer,
   type Reply,
   reply,
   SERVICE_UNAVAILABLE,
+  type Session,
   type TlsFacts,
   type Wire,
   wireText,
 } from '@mailwright/core'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
 import { channelBindingOf } from './channel-binding.ts'
-import { tlsFacts } from './client.ts'
 import { Conversation } from './conversation.ts'
 import { Deadline } from './deadline.ts'
 import type { Line } from './line.ts'
@@ -48,12 +49,16 @@ export interface ConnectionHost {
   /** A TLS handshake from the first byte came to nothing. */
   handshakeFailed(client: Peer, refusal: Reply): void
   bug(where: string, error: unknown): void
+  /** A trusted host said whom it forwards for. */
+  forwarded(session: Session, client: ForwardedClient): void
 }
 
 export class MailConnection extends SMTPConnection implements Line, Reading {
   readonly #host: ConnectionHost
   readonly #client: Peer
   readonly #local: Peer
+  /** The proxy that speaks for the client. */
+  readonly #via: Peer | undefined
   readonly #deadline: Deadline
   readonly #sessionEnd: number
   #conversation: Conversation | undefined
@@ -65,7 +70,15 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   #upgradingSocket: Socket | undefined
   #handshakeReported = false
 
-  constructor(server: MailServer, wire: Wire, client: Peer, local: Peer, host: ConnectionHost, id: string) {
+  constructor(
+    server: MailServer,
+    wire: Wire,
+    client: Peer,
+    local: Peer,
+    host: ConnectionHost,
+    id: string,
+    via: Peer | undefined,
+  ) {
     // With the addresses given, smtp-server does not ask the system for them.
     super(server, wire as Socket, {
       id,
@@ -77,6 +90,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#host = host
     this.#client = client
     this.#local = local
+    this.#via = via
     this.#sessionEnd = host.clock.now() + host.config.sessionMs
     this.#deadline = new Deadline(host.clock, () => this._onTimeout())
   }
@@ -106,7 +120,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this._socket.on('error', () => this._onError())
     this.#expectWithin(this.#host.config.commandMs)
     if (this.#host.config.tls?.mode === 'implicit') {
-      this.upgrade(nothing, () => this.#open(tlsFacts(this._socket as TLSSocket)))
+      this.upgrade(nothing, () => this.#open(this.#tlsFacts()))
       return
     }
     this.#open(undefined)
@@ -252,7 +266,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#stopListening()
     this.#expectWithin(this.#host.config.commandMs)
     this.upgrade(nothing, () => {
-      const facts = tlsFacts(this._socket as TLSSocket)
+      const facts = this.#tlsFacts()
       this.#upgradingSocket = undefined
       this.#conversation?.secured(facts)
       this.onRest()
@@ -268,6 +282,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   bug(where: string, error: unknown): void {
     this.#host.bug(where, error)
+  }
+
+  forwarded(session: Session, client: ForwardedClient): void {
+    this.#host.forwarded(session, client)
   }
 
   // What the reader reports.
@@ -355,7 +373,14 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#upgradingSocket = undefined
     this.#deadline.set(Number.POSITIVE_INFINITY)
     try {
-      const dialogue = intake.open({ protocol, profile, client: this.#client, server: this.#local, tls })
+      const dialogue = intake.open({
+        protocol,
+        profile,
+        client: this.#client,
+        server: this.#local,
+        tls,
+        via: this.#via,
+      })
       this.#conversation = new Conversation(dialogue, this, {
         protocol,
         maxSize: intake.maxSize,
@@ -365,6 +390,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
         clock: this.#host.clock,
         auth: config.auth,
         extensions: config.extensions,
+        trust: config.trusted?.(this.#client.address),
       })
     } catch (error) {
       this.bug('open', error)
@@ -373,6 +399,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
       return
     }
     if (this.#conversation.greet()) this.proceed()
+  }
+
+  #tlsFacts(): TlsFacts {
+    return (this._server as MailServer).tlsFacts(this._socket as TLSSocket)
   }
 
   #dismissIfDraining(): boolean {

@@ -27,6 +27,7 @@ import type { MailTerms } from './parameters.ts'
 import type { BrokenLine } from './reader.ts'
 import * as replies from './replies.ts'
 import { Transaction } from './transaction.ts'
+import { BAD_ATTRIBUTE, type TrustedVerb, trustedKeywords, xclientClaims, xforwardFacts } from './trusted-hosts.ts'
 
 export interface ConversationRules {
   readonly protocol: 'smtp' | 'lmtp'
@@ -40,6 +41,8 @@ export interface ConversationRules {
   readonly clock: Clock
   readonly auth: AuthenticationRules | undefined
   readonly extensions: Extensions | undefined
+  /** What a host that may speak for others may say. */
+  readonly trust?: ReadonlySet<TrustedVerb> | undefined
 }
 
 /** RFC 5321 §4.5.3.1.2, with the brackets of a literal. */
@@ -195,9 +198,10 @@ export class Conversation implements MailTerms {
       case 'SEND':
       case 'SOML':
       case 'SAML':
+        return this.manners.refuse(verb.toLowerCase(), replies.NOT_IMPLEMENTED)
       case 'XCLIENT':
       case 'XFORWARD':
-        return this.manners.refuse(verb.toLowerCase(), replies.NOT_IMPLEMENTED)
+        return this.#speakFor(verb, line)
       default:
         return this.#obeyHost(verb, line)
     }
@@ -293,6 +297,35 @@ export class Conversation implements MailTerms {
     return true
   }
 
+  /** A trusted host says who its client is. After XCLIENT the session begins again. */
+  #speakFor(verb: TrustedVerb, line: string): boolean {
+    const stage = verb.toLowerCase()
+    if (this.#rules.trust?.has(verb) !== true) return this.manners.refuse(stage, replies.NOT_IMPLEMENTED)
+    if (this.transaction.open) return this.manners.refuse(stage, replies.NESTED_MAIL)
+    if (verb === 'XFORWARD') {
+      const facts = xforwardFacts(line)
+      if (facts === undefined) return this.manners.refuse(stage, BAD_ATTRIBUTE)
+      this.#line.forwarded(this.#dialogue.session, facts)
+      return this.manners.humour(stage, replies.OK)
+    }
+    const claimed = xclientClaims(line, this.#dialogue.session)
+    if ('refusal' in claimed) return this.manners.refuse(stage, claimed.refusal)
+    if (this.manners.tired()) return this.manners.dismiss(stage, replies.TOO_MANY_ERRORS)
+    this.#greeted = false
+    this.#extended = false
+    this.#authentication?.forget()
+    const answer = this.#dialogue.claimed(claimed.claims)
+    if (answer instanceof Promise)
+      return later(
+        this.#line,
+        answer,
+        (it) => this.#greetAnswered(it),
+        (why) => this.#greetFailed(why),
+      )
+    this.#greetAnswered(answer)
+    return true
+  }
+
   #greetAnswered(answer: Reply): void {
     const welcome = isPositive(answer)
     this.#line.say(welcome ? replies.wireGreeting(answer, []) : replies.wireReply(answer))
@@ -320,6 +353,7 @@ export class Conversation implements MailTerms {
       auth: this.#authentication?.keyword(),
       own: extensions?.keywords(this.#dialogue.session),
       tls: this.#line.tls,
+      trusted: this.#rules.trust && trustedKeywords(this.#rules.trust),
     })
   }
 

@@ -15,6 +15,8 @@ export interface Offer {
   readonly auth: string | undefined
   /** The lines of the host's own extensions. */
   readonly own: readonly string[] | undefined
+  /** XCLIENT and XFORWARD, for hosts that may speak for others. */
+  readonly trusted: readonly string[] | undefined
   readonly tls: 'none' | 'offered' | 'active'
 }
 
@@ -30,7 +32,7 @@ const PLAIN: readonly (readonly [Capability, string])[] = [
 
 /** The keyword lines of an EHLO answer. */
 export function keywords(offer: Offer): readonly string[] {
-  const { terms, maxSize, maxRecipients, maxMessages, auth, own, tls } = offer
+  const { terms, maxSize, maxRecipients, maxMessages, auth, own, trusted, tls } = offer
   const lines = ['PIPELINING', `SIZE ${maxSize}`, '8BITMIME']
   if (terms.offers('smtputf8')) lines.push('SMTPUTF8')
   lines.push('CHUNKING')
@@ -39,6 +41,7 @@ export function keywords(offer: Offer): readonly string[] {
   lines.push(`LIMITS RCPTMAX=${maxRecipients}${maxMessages === undefined ? '' : ` MAILMAX=${maxMessages}`}`)
   if (auth !== undefined) lines.push(auth)
   if (own !== undefined) lines.push(...own)
+  if (trusted !== undefined) lines.push(...trusted)
   lines.push('ENHANCEDSTATUSCODES')
   if (tls === 'offered') lines.push('STARTTLS')
   return lines

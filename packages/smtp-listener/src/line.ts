@@ -1,5 +1,5 @@
 /** The seam between the dialogue's rules and the connection that carries it. */
-import type { ChannelBinding } from '@mailwright/core'
+import type { ChannelBinding, ForwardedClient, Session } from '@mailwright/core'
 
 /** What the rules may ask of their connection. */
 export interface Line {
@@ -25,6 +25,8 @@ export interface Line {
   proceed(): void
   /** Something threw that must not. */
   bug(where: string, error: unknown): void
+  /** A trusted host said whom it forwards for (XFORWARD). */
+  forwarded(session: Session, client: ForwardedClient): void
 }
 
 /**

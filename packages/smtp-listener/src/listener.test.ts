@@ -1,10 +1,11 @@
 /** Over a real socket on loopback, to see what memory cannot show; and what is refused before anything starts. */
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer } from 'node:net'
+import { duplexPair } from 'node:stream'
 import { hasCode, type Listening, type ListenTarget, type Network, type Wire } from '@mailwright/core'
 import { manualClock, recordedEvents, testAuthority, testEnvironment, testScope } from '@mailwright/testing'
 import { expect, test } from 'vitest'
-import { smtpListener } from './index.ts'
+import { type ListenerTls, type SmtpListenerOptions, smtpListener } from './index.ts'
 import type { Rig } from './test-support/rig.ts'
 import { type ScriptedIntake, scriptedIntake } from './test-support/scripted-intake.ts'
 
@@ -30,7 +31,7 @@ function loopback(): Network {
   return {
     ...testEnvironment().net,
     async listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> {
-      const server = createServer({ noDelay: true }, accept).listen(target.port, target.host)
+      const server = createServer({ noDelay: true }, accept).listen(target)
       await once(server, 'listening')
       const { address, port } = server.address() as AddressInfo
       return {
@@ -41,14 +42,14 @@ function loopback(): Network {
   }
 }
 
-async function realListener(tls?: {
-  readonly key: string
-  readonly cert: string
-}): Promise<{ listener: Rig['listener']; intake: ScriptedIntake }> {
+async function realListener(
+  tls?: ListenerTls,
+  options: Partial<SmtpListenerOptions> = {},
+): Promise<{ listener: Rig['listener']; intake: ScriptedIntake }> {
   const clock = manualClock()
   const environment = { ...testEnvironment({ clock }), net: loopback() }
   const intake = scriptedIntake()
-  const listener = smtpListener({ intake, port: 0, ...(tls && { tls }) }).create(
+  const listener = smtpListener({ intake, port: 0, ...(tls && { tls }), ...options }).create(
     testScope({ environment, events: recordedEvents(clock) }),
   ) as Rig['listener']
   await listener.start(never)
@@ -101,4 +102,43 @@ test('over a real socket STARTTLS works, and stop cuts the session off', async (
   await ended
   expect(listener.connections).toBe(0)
   expect(intake.closed).toBe(1)
+})
+
+test.each(['before the handshake', 'in one packet with it'] as const)(
+  'over a real socket the header of a proxy comes before TLS, %s',
+  async (form) => {
+    const certificate = testAuthority().issue({ names: ['mx.example.org'] })
+    const proxy = { from: ['127.0.0.0/8'] }
+    const { listener, intake } = await realListener({ ...certificate, mode: 'implicit' }, { proxy })
+    const socket = connect(listener.address.port, listener.address.host)
+    await once(socket, 'connect')
+    const header = Buffer.from('PROXY TCP4 192.0.2.7 198.51.100.1 40000 465\r\n')
+    const [client, relay] = duplexPair()
+    if (form === 'before the handshake') socket.write(header)
+    relay.once('data', (hello: Buffer) => {
+      socket.write(form === 'before the handshake' ? hello : Buffer.concat([header, hello]))
+      relay.pipe(socket).pipe(relay)
+    })
+    const { wire } = await testEnvironment().net.secure(client, { verify: false }, never)
+    expect(await until(wire, 'ESMTP\r\n')).toBe('220 mx.example.org ESMTP\r\n')
+    wire.write('NOOP\r\n')
+    expect(await until(wire, '\r\n')).toBe('250 2.0.0 OK\r\n')
+    expect(intake.clients[0]).toMatchObject({ client: { address: '192.0.2.7' }, via: { address: '127.0.0.1' } })
+    const ended = once(socket, 'close')
+    await listener.stop()
+    await ended
+  },
+)
+
+test('over a real socket the handshake may not bring clear text with it: it is no command, and no part of the session', async () => {
+  const { listener, intake } = await realListener(testAuthority().issue({ names: ['mx.example.org'] }))
+  const client = connect(listener.address.port, listener.address.host)
+  await until(client, 'ESMTP\r\n')
+  client.write('STARTTLS\r\nEHLO injected.example\r\nMAIL FROM:<injected@example.net>\r\n')
+  await until(client, 'TLS\r\n')
+  const { wire } = await testEnvironment().net.secure(client, { verify: false }, never)
+  wire.write('RCPT TO:<bob@example.org>\r\n')
+  expect(await until(wire, '\r\n')).toContain('503 5.5.1')
+  expect(intake.calls.filter((call) => /injected/.test(call))).toEqual([])
+  await listener.stop()
 })

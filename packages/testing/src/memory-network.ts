@@ -123,9 +123,7 @@ export function memoryNetwork(options: MemoryNetworkOptions = {}): MemoryNetwork
     },
 
     async listen(target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> {
-      const address = isPath(target.host)
-        ? { host: target.host, port: 0 }
-        : { host: target.host, port: target.port === 0 ? freePort(target.host, listeners) : target.port }
+      const address = boundTo(target, listeners)
       const name = endName(address)
       if (listeners.has(name)) {
         throw new MailwrightError('ERR_MAILWRIGHT_CONNECTION', `cannot listen on ${name}: address in use`)
@@ -172,6 +170,15 @@ function cannotConnect(to: WireEnd, why: string, cause?: unknown): MailwrightErr
     cause,
     reply: reply(421, '4.4.1', 'Connection refused'),
   })
+}
+
+/** An inherited socket is one on loopback, with a port of its own: there is nobody to inherit from. */
+function boundTo(target: ListenTarget, listeners: ReadonlyMap<string, unknown>): WireEnd {
+  if ('path' in target) return { host: target.path, port: 0 }
+  if ('fd' in target) return { host: '127.0.0.1', port: freePort('127.0.0.1', listeners) }
+  const { host, port } = target
+  if (isPath(host)) return { host, port: 0 }
+  return { host, port: port === 0 ? freePort(host, listeners) : port }
 }
 
 function isPath(host: string): boolean {

@@ -1,11 +1,11 @@
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Block, Lifecycle, ListenTarget, Scope } from '@mailwright/core'
+import type { Block, Lifecycle, ListenAddress, Scope } from '@mailwright/core'
 import type { SeenMail } from './mail-window.ts'
 import { listPage, messagePage } from './web-page.ts'
 
 /** Shows what a sink took, at `/` for people and at `/messages.json` for programs. */
-export function webServer(listen: ListenTarget, seen: readonly SeenMail[]): Block<object> {
+export function webServer(listen: ListenAddress, seen: readonly SeenMail[]): Block<object> {
   return {
     name: 'web page',
     create(scope: Scope): Lifecycle {

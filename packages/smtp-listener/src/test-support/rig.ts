@@ -74,7 +74,7 @@ export async function rig(
   }
   const events = recordedEvents(clock)
   const intake = scriptedIntake(script)
-  const listener = smtpListener({ intake, port: 0, ...options }).create(
+  const listener = smtpListener({ intake, ...('path' in options ? {} : { port: 0 }), ...options }).create(
     testScope({ environment, events }),
   ) as Rig['listener']
   await listener.start({ signal: never })
