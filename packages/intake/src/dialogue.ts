@@ -23,6 +23,7 @@ import {
   type RcptCommand,
   type Recipient,
   type Refusal,
+  type RefusalDetail,
   type Reply,
   reply,
   type Session,
@@ -301,6 +302,7 @@ export class MailDialogue implements Dialogue {
     return {
       write: (chunk) => handOff.write(chunk),
       hopeless: () => handOff.hopeless(),
+      held: () => handOff.held(),
       end(): Awaitable<readonly Reply[]> {
         try {
           const replies = handOff.end()
@@ -321,8 +323,9 @@ export class MailDialogue implements Dialogue {
     this.#forget()
   }
 
-  refused(stage: string, answer: Reply): void {
-    this.#report(stage, answer)
+  refused(stage: string, answer: Reply, detail?: RefusalDetail): void {
+    const { reason, recipient } = detail ?? {}
+    this.#report(stage, answer, reason === undefined ? undefined : { ...SILENCE, reason }, recipient)
   }
 
   close(): void {

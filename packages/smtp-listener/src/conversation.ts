@@ -6,7 +6,6 @@
  * A dialogue that throws although it must not is answered with 451 4.3.0 and reported as a `failure`.
  */
 import {
-  closesConnection,
   type Dialogue,
   isPositive,
   LOCAL_ERROR,
@@ -14,8 +13,10 @@ import {
   SERVICE_UNAVAILABLE,
   type TlsFacts,
 } from '@mailwright/core'
+import type { ClientGate } from './client-gate.ts'
 import { type Line, later } from './line.ts'
 import { Manners } from './manners.ts'
+import type { Patience } from './patience.ts'
 import * as replies from './replies.ts'
 import { Transaction } from './transaction.ts'
 
@@ -23,8 +24,10 @@ export interface ConversationRules {
   readonly protocol: 'smtp' | 'lmtp'
   readonly maxSize: number
   readonly maxRecipients: number
-  /** Refusals of the engine before it hangs up. */
-  readonly maxJunk: number
+  /** Errors of the client before it is slowed down, and before it is sent away. */
+  readonly patience: Patience
+  /** What stands between this client and its mail, if anything does. */
+  readonly gate: ClientGate | undefined
 }
 
 /** RFC 5321 §4.5.3.1.2, with the brackets of a literal. */
@@ -46,7 +49,7 @@ export class Conversation {
     this.#dialogue = dialogue
     this.#line = line
     this.#rules = rules
-    this.manners = new Manners(dialogue, line, rules.maxJunk)
+    this.manners = new Manners(dialogue, line, rules.patience, rules.gate)
     this.transaction = new Transaction(dialogue, line, this.manners, rules)
   }
 
@@ -140,6 +143,8 @@ export class Conversation {
         // Its octets would follow as if they were commands.
         return this.manners.dismiss('bdat', replies.CHUNKING_NOT_OFFERED)
       case 'AUTH':
+        if (this.manners.barred('auth')) return true
+        return this.manners.refuse('auth', replies.NOT_IMPLEMENTED)
       case 'EXPN':
       case 'ETRN':
       case 'TURN':
@@ -198,6 +203,7 @@ export class Conversation {
     if (this.#line.tls === 'active') return this.manners.refuse('starttls', replies.TLS_ACTIVE)
     if (this.#line.tls === 'none') return this.manners.refuse('starttls', replies.NOT_IMPLEMENTED)
     if (this.transaction.open) return this.manners.refuse('starttls', replies.NESTED_MAIL)
+    if (this.manners.barred('starttls')) return true
     this.#line.say(replies.wireReply(replies.READY_FOR_TLS))
     this.#line.startTls()
     return true
@@ -211,8 +217,7 @@ export class Conversation {
 
   #heloAnswered(answer: Reply): void {
     if (!isPositive(answer)) {
-      this.#line.say(replies.wireReply(answer))
-      if (closesConnection(answer)) this.#line.close()
+      this.manners.pass('helo', answer)
       return
     }
     this.#greeted = true

@@ -18,9 +18,10 @@ import {
   type Scope,
   type Wire,
 } from '@mailwright/core'
+import { Admission } from './admission.ts'
 import { clientOf, serverOf } from './client.ts'
 import type { ConnectionHost, MailConnection } from './connection.ts'
-import { connectionLimits } from './limits.ts'
+import { MemoryBudget } from './memory-budget.ts'
 import { type ListenerConfig, listenerConfig, type SmtpListenerOptions } from './options.ts'
 import { TOO_MANY_CONNECTIONS, wireReply } from './replies.ts'
 import { MailServer } from './server.ts'
@@ -33,6 +34,8 @@ export interface ListenerHandle {
   readonly url: string
   /** Connections open now. */
   readonly connections: number
+  /** Too many connections or messages in transit: clients have less time and fewer errors. */
+  readonly stressed: boolean
 }
 
 /** How long a client that was turned away may take to read why. */
@@ -61,7 +64,8 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
   readonly #name: string
   readonly #scope: Scope
   readonly #server: MailServer
-  readonly #limits: ReturnType<typeof connectionLimits>
+  readonly admission: Admission
+  readonly memory: MemoryBudget
   readonly #open = new Set<MailConnection>()
   readonly #farewells = new Set<Wire>()
   #listening: Listening | undefined
@@ -77,7 +81,8 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     this.#scope = scope
     this.config = config
     this.clock = scope.environment.clock
-    this.#limits = connectionLimits(config)
+    this.admission = new Admission(this.clock, config, () => this.#hurry())
+    this.memory = new MemoryBudget(config.memoryBudget, (state) => this.admission.memory(state))
     this.#server = new MailServer(this)
   }
 
@@ -94,6 +99,10 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   get connections(): number {
     return this.#open.size
+  }
+
+  get stressed(): boolean {
+    return this.admission.stressed
   }
 
   get draining(): boolean {
@@ -129,7 +138,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   gone(connection: MailConnection): void {
     if (!this.#open.delete(connection)) return
-    this.#limits.release(connection.client.address)
+    this.admission.release(connection.client.address)
     if (this.#open.size === 0) this.#onQuiet?.()
   }
 
@@ -148,7 +157,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
       wire.destroy()
       return
     }
-    const admission = this.#limits.admit(client.address)
+    const admission = this.admission.admit(client.address)
     if (admission !== 'admitted') {
       this.#refused(client, TOO_MANY_CONNECTIONS, admission)
       this.#sayFarewell(wire)
@@ -157,6 +166,11 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     const connection = this.#server.serve(wire, client, this.#localOf(wire))
     // A wire that broke while it was greeted reports its end later, as an event.
     this.#open.add(connection)
+  }
+
+  /** Stress has begun: it holds for clients that are here already, too. */
+  #hurry(): void {
+    for (const connection of this.#open) connection.hurry()
   }
 
   /** Our end of a connection. Only where we listen on all addresses does the system have to be asked. */
