@@ -28,19 +28,19 @@ export class Admission {
   readonly #config: ListenerConfig
   readonly #limits: ConnectionLimits
   readonly #rates: ClientRates | undefined
-  readonly #onStress: () => void
+  readonly #onChange: () => void
   readonly #stressFrom: number
   readonly #stressUntil: number
   #connections = 0
   #crowded = false
   #memoryFull = false
 
-  /** `onStress` is called when stress begins. */
-  constructor(clock: Clock, config: ListenerConfig, onStress: () => void) {
+  /** `onChange` is called when stress begins and when it ends. */
+  constructor(clock: Clock, config: ListenerConfig, onChange: () => void) {
     this.#config = config
     this.#limits = connectionLimits(config)
     this.#rates = config.rates === undefined ? undefined : new ClientRates(clock, config.rates)
-    this.#onStress = onStress
+    this.#onChange = onChange
     this.#stressFrom = config.stress.share * config.maxConnections
     this.#stressUntil = Math.max(0, config.stress.share - RELIEF) * config.maxConnections
     this.patience = this.#patience()
@@ -69,20 +69,27 @@ export class Admission {
       if (tls?.mode === 'implicit' && rates.count(network, 'tlsHandshakes') === 'over') return 'TLS handshake rate'
     }
     const admission = this.#limits.admit(address, network)
-    if (admission === 'admitted' && ++this.#connections > this.#stressFrom) this.#change(() => (this.#crowded = true))
+    if (admission === 'admitted') {
+      const before = this.stressed
+      if (++this.#connections > this.#stressFrom) this.#crowded = true
+      this.#tell(before)
+    }
     return admission
   }
 
   /** A connection that was admitted has ended. */
   release(address: string): void {
     this.#limits.release(networkOf(address, this.#config.networks))
+    const before = this.stressed
     if (--this.#connections <= this.#stressUntil) this.#crowded = false
+    this.#tell(before)
   }
 
   /** The messages in transit have no more room, or have it again. */
   memory(state: 'full' | 'free'): void {
-    if (state === 'full') this.#change(() => (this.#memoryFull = true))
-    else this.#memoryFull = false
+    const before = this.stressed
+    this.#memoryFull = state === 'full'
+    this.#tell(before)
   }
 
   /** What stands between this client and its mail; undefined where nothing is configured. */
@@ -107,9 +114,7 @@ export class Admission {
     }
   }
 
-  #change(worsen: () => void): void {
-    const before = this.stressed
-    worsen()
-    if (!before) this.#onStress()
+  #tell(before: boolean): void {
+    if (this.stressed !== before) this.#onChange()
   }
 }

@@ -237,10 +237,12 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#conversation?.manners.dismiss('timeout', TIMED_OUT)
   }
 
-  /** There is stress: a client that owes us something has less time for it. */
-  hurry(): void {
+  /** Stress has begun or ended: a client that owes us something has less time for it, or as much as before. */
+  retime(): void {
+    const { admission, clock } = this.#host
     if (this.#silent || this.#asleep !== undefined || this.#reader?.waiting === true) return
-    this.#deadline.atMost(this.#host.clock.now() + this.#host.admission.patient(Number.POSITIVE_INFINITY))
+    if (admission.stressed) this.#deadline.atMost(clock.now() + admission.patient(Number.POSITIVE_INFINITY))
+    else this.onRest()
   }
 
   /** The server stops: a client that is doing nothing is told at once, one in a transaction may finish it. */
@@ -251,6 +253,8 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   // What the conversation asks for.
 
   say(wire: string): void {
+    // What was ready before is not held back with it.
+    if (this.#slowMs > 0) this.#flush()
     this.#unsent += wire
     if (this.#slowMs > 0) this.#sleep(this.#slowMs)
     if (this.#unsent.length > MOST_UNSENT) this.#flush()

@@ -81,7 +81,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     this.#scope = scope
     this.config = config
     this.clock = scope.environment.clock
-    this.admission = new Admission(this.clock, config, () => this.#hurry())
+    this.admission = new Admission(this.clock, config, () => this.#retime())
     this.memory = new MemoryBudget(config.memoryBudget, (state) => this.admission.memory(state))
     this.#server = new MailServer(this)
   }
@@ -168,9 +168,9 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     this.#open.add(connection)
   }
 
-  /** Stress has begun: it holds for clients that are here already, too. */
-  #hurry(): void {
-    for (const connection of this.#open) connection.hurry()
+  /** Stress has begun or ended: that holds for clients that are here already, too. */
+  #retime(): void {
+    for (const connection of this.#open) connection.retime()
   }
 
   /** Our end of a connection. Only where we listen on all addresses does the system have to be asked. */
