@@ -323,6 +323,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   onDataEnd(): boolean {
+    this.#gate?.tests?.dataOver()
     return this.#conversation === undefined || this.#conversation.transaction.finish()
   }
 

@@ -82,6 +82,11 @@ export class ProtocolTests {
     return ahead ? this.fail('pipelining') : undefined
   }
 
+  /** The end of a message may have commands behind it, as the first of a group (RFC 2920 §3.1). */
+  dataOver(): void {
+    this.#grouping = this.#extended
+  }
+
   /** The client did what it must not. Undefined when that is nothing new. */
   fail(test: ProtocolTest): TestFailure | undefined {
     const action = this.#actions[test]
