@@ -481,7 +481,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#asleep.cancel()
     this.#asleep = undefined
     this.#flush()
-    if (!this._socket.writableNeedDrain) this.#reader?.setOutput('flowing')
+    if (!this._closing && !this._socket.writableNeedDrain) this.#reader?.setOutput('flowing')
   }
 
   #dismissIfDraining(): boolean {

@@ -92,3 +92,18 @@ test('many recipients over the limit are no error until there are a thousand', a
   expect(said).toMatch(/421 4\.7\.0/)
   await finish()
 })
+
+test('what a client sent ahead is not obeyed when it is cut off while its reply is held back', async () => {
+  const { greeted, clock, intake, listener, finish } = await rig(
+    {},
+    { softErrorLimit: 1, sessionTimeout: '10s', errorSleep: '1m' },
+  )
+  const client = await greeted()
+  client.wire.write(`BOGUS\r\nBOGUS\r\n${ENVELOPE}`)
+  await client.heard()
+  await listener.drain({ signal: AbortSignal.abort() })
+  await clock.advance('50s')
+  await listener.stop()
+  expect(intake.mails).toEqual([])
+  await finish()
+})
