@@ -312,12 +312,10 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   onData(data: Uint8Array): Awaitable<void> {
-    // Data that came before our 354.
-    if (this.#gate?.tests !== undefined && this.#unsent !== '') {
-      if (this.#conversation?.manners.caught('data', this.#gate.tests.fail('pipelining'))) {
-        this.#conversation.transaction.abort()
-        return
-      }
+    const failure = this.#gate?.tests?.data(this.#before)
+    if (failure !== undefined && this.#conversation?.manners.caught('data', failure)) {
+      this.#conversation.transaction.abort()
+      return
     }
     return this.#conversation?.transaction.write(data)
   }
@@ -451,8 +449,12 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   /** The client did not wait for the answer to a command. True when that ends the connection. */
   #ahead(tests: ProtocolTests, line: string): boolean {
-    const failure = tests.command(line, this.#unsent === '' ? 'answered' : 'unanswered')
-    return this.#conversation?.manners.caught('pipelining', failure) === true
+    return this.#conversation?.manners.caught('pipelining', tests.command(line, this.#before)) === true
+  }
+
+  /** Whether the client has been sent the replies to everything before what it says now. */
+  get #before(): 'answered' | 'unanswered' {
+    return this.#unsent === '' ? 'answered' : 'unanswered'
   }
 
   /** Remembers what the client has passed: it waited for the greeting, and a whole message of it was in order. */

@@ -36,6 +36,7 @@ const GOODBYE = reply(521, '5.5.1', 'Protocol error')
 
 /** Commands that may have others behind them in one group (RFC 2920 §3.1), in a session begun with EHLO or LHLO. */
 const GROUPABLE = /^(?:MAIL|RCPT|RSET|BDAT)(?: |$)/i
+const DATA = /^DATA$/i
 const EXTENDED = /^(?:EHLO|LHLO)(?: |$)/i
 const PLAIN = /^HELO(?: |$)/i
 
@@ -48,6 +49,8 @@ export class ProtocolTests {
   /** The next command may come before the answer to the last one. */
   #grouping = false
   #extended = false
+  /** The last command was DATA: its 354 has to be waited for. With BDAT there is none. */
+  #dataAsked = false
 
   constructor(actions: TestActions) {
     this.#actions = actions
@@ -79,7 +82,13 @@ export class ProtocolTests {
     if (EXTENDED.test(line)) this.#extended = true
     else if (PLAIN.test(line)) this.#extended = false
     this.#grouping = this.#extended && GROUPABLE.test(line)
+    this.#dataAsked = DATA.test(line)
     return ahead ? this.fail('pipelining') : undefined
+  }
+
+  /** Bytes of a message came. */
+  data(before: 'answered' | 'unanswered'): TestFailure | undefined {
+    return before === 'unanswered' && this.#dataAsked ? this.fail('pipelining') : undefined
   }
 
   /** The end of a message may have commands behind it, as the first of a group (RFC 2920 §3.1). */
