@@ -1,6 +1,8 @@
 /** Rates of a client network, as a client sees them. */
-import { testAuthority } from '@mailwright/testing'
+import { manualClock, testAuthority } from '@mailwright/testing'
 import { expect, test } from 'vitest'
+import { ClientGate } from './client-gate.ts'
+import { ClientRates } from './client-rates.ts'
 import { ENVELOPE, HELLO, rig } from './test-support/rig.ts'
 
 test('so many connections of a network in a minute, and no more until the next', async () => {
@@ -30,7 +32,7 @@ test('an IPv6 client is counted with its whole network', async () => {
 
 test('too many messages, recipients or TLS handshakes of a network are refused where they are asked for', async () => {
   const tls = testAuthority().issue({ names: ['mx.example.org'] })
-  const rates = { messages: 2, recipients: 3, tlsHandshakes: 0 + 1 }
+  const rates = { messages: 2, recipients: 3, tlsHandshakes: 1 }
   const { connect, intake, clock, finish } = await rig({}, { rates, tls })
   const client = await connect('192.0.2.7')
   await client.says(`${HELLO}${ENVELOPE}RCPT TO:<eve@example.org>\r\nRSET\r\n`)
@@ -67,5 +69,30 @@ test('loopback and whoever is exempt has no rates', async () => {
     const client = await connect('127.0.0.1')
     expect(await client.says(`${HELLO}MAIL FROM:<ann@example.net>\r\n`)).toContain('sender ok')
   }
+  await finish()
+})
+
+test('after so many failed authentications of a network there is no more AUTH, on any of its connections', () => {
+  const none = Number.POSITIVE_INFINITY
+  const limits = { connections: none, messages: none, recipients: none, failedAuthentications: 2, tlsHandshakes: none }
+  const rates = new ClientRates(manualClock(), { ...limits, unitMs: 60_000, remembered: 10 })
+  const one = new ClientGate('192.0.2.7', rates, undefined)
+  const other = new ClientGate('192.0.2.7', rates, undefined)
+  for (let attempt = 0; attempt < 5; attempt++) expect(one.barrier('auth')).toBeUndefined()
+  one.authenticationFailed()
+  expect(other.barrier('auth')).toBeUndefined()
+  other.authenticationFailed()
+  expect(one.barrier('auth')).toMatchObject({ reply: { code: 450 }, reason: 'failed authentication rate' })
+  expect(new ClientGate('192.0.2.8', rates, undefined).barrier('auth')).toBeUndefined()
+})
+
+test('with implicit TLS too many handshakes are cut off before they begin', async () => {
+  const tls = { ...testAuthority().issue({ names: ['mx.example.org'] }), mode: 'implicit' as const }
+  const { connect, events, finish } = await rig({}, { rates: { tlsHandshakes: 1 }, tls })
+  await (await connect('192.0.2.7')).secure()
+  const client = await connect('192.0.2.7')
+  expect(await client.heard()).toBe('')
+  expect(client.closed).toBe(true)
+  expect(events.of('connection.refused')).toMatchObject([{ reason: 'TLS handshake rate' }])
   await finish()
 })

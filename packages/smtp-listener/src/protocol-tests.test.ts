@@ -3,6 +3,7 @@ import { reply } from '@mailwright/core'
 import { manualClock } from '@mailwright/testing'
 import { expect, test } from 'vitest'
 import { type PassedClients, passedClients } from './passed-clients.ts'
+import { ProtocolTests } from './protocol-tests.ts'
 import { ENVELOPE, HELLO, rig } from './test-support/rig.ts'
 
 const FROM = '192.0.2.7'
@@ -178,4 +179,18 @@ test('so many clients are remembered and no more', () => {
     ['pipelining'],
     ['pipelining'],
   ])
+})
+
+test('octets behind BDAT need not wait for a reply, a message behind DATA does', () => {
+  const tests = new ProtocolTests({ pipelining: 'drop' })
+  tests.command('EHLO client.example', 'answered')
+  for (const line of ['MAIL FROM:<ann@example.net>', 'RCPT TO:<bob@example.org>', 'BDAT 5'])
+    tests.command(line, 'unanswered')
+  expect(tests.data('unanswered')).toBeUndefined()
+  expect(tests.command('BDAT 0 LAST', 'unanswered')).toBeUndefined()
+  expect(tests.passed()).toEqual(['pipelining'])
+  tests.command('DATA', 'answered')
+  expect(tests.data('unanswered')).toMatchObject({ action: 'drop', reply: { code: 521 } })
+  expect(tests.data('unanswered')).toBeUndefined()
+  expect(tests.passed()).toEqual([])
 })
