@@ -61,3 +61,42 @@ test('messages beyond the memory wait, the oldest comes through, then the others
   expect(listener.stressed).toBe(false)
   await finish()
 })
+
+test('a sender we make wait is not too slow, stress or not', async () => {
+  const written = Promise.withResolvers<void>()
+  const { greeted, connect, clock, listener, finish } = await rig(
+    { write: () => written.promise },
+    { maxConnections: 2 },
+  )
+  const client = await greeted()
+  await client.says(`${ENVELOPE}DATA\r\n`)
+  await client.says('hello\r\n')
+  await connect()
+  await clock.settle()
+  expect(listener.stressed).toBe(true)
+  await clock.advance('8s')
+  written.resolve()
+  await clock.advance('9s')
+  expect(await client.says('.\r\n')).toContain('250 2.0.0 queued')
+  await finish()
+})
+
+test('what a client that is gone had sent ahead takes no memory any more', async () => {
+  const never = new Promise<never>(() => {})
+  const { greeted, listener, finish } = await rig(
+    { mail: (command) => (command.sender?.local === 'stuck' ? never : reply(250, '2.1.0', 'ok')) },
+    { memoryBudget: 40_000 },
+  )
+  const stuck = await greeted()
+  await stuck.says(`MAIL FROM:<stuck@example.net>\r\n`)
+  await stuck.says('NOOP\r\n'.repeat(5_000))
+  stuck.wire.destroy()
+  const [slow, quick] = [await greeted(), await greeted()]
+  for (const client of [slow, quick]) {
+    await client.says(`${ENVELOPE}DATA\r\n`)
+    await client.says(`${'x'.repeat(998)}\r\n`.repeat(6))
+  }
+  expect(listener.stressed).toBe(false)
+  expect(await quick.says('.\r\n')).toContain('250 2.0.0 queued')
+  await finish()
+})

@@ -23,10 +23,13 @@ test('so many connections of a network in a minute, and no more until the next',
 
 test('an IPv6 client is counted with its whole network', async () => {
   const { connect, finish } = await rig({}, { host: '::', maxConnectionsPerAddress: 2 })
-  expect(await (await connect('2001:db8::1')).heard()).toContain('220')
+  const first = await connect('2001:db8::1')
+  expect(await first.heard()).toContain('220')
   expect(await (await connect('2001:db8::2')).heard()).toContain('220')
   expect(await (await connect('2001:db8::3')).heard()).toContain('421')
   expect(await (await connect('2001:db8:0:1::1')).heard()).toContain('220')
+  await first.says('QUIT\r\n')
+  expect(await (await connect('2001:db8::3')).heard()).toContain('220')
   await finish()
 })
 
