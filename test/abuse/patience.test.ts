@@ -88,7 +88,7 @@ test('a message that drips in is cut off after half an hour, and nothing of it i
 })
 
 test('a client that reads no replies is not read from, and not waited for', async () => {
-  const world = await openWorld()
+  const world = await openWorld({ listener: { errors: 'own' } })
   const client = await world.target.connect()
   await greet(client)
   await ask(client, 'MAIL FROM:<ann@example.net>\r\n')

@@ -87,7 +87,7 @@ export async function startTarget(options: TargetOptions = {}): Promise<Target> 
       inlineLimit: INLINE_LIMIT,
     }),
   )
-  const listener = mta.use(smtpListener({ intake, port: 0, ...options.listener }))
+  const listener = mta.use(smtpListener({ intake, port: 0, errorSleep: 0, ...options.listener }))
   await mta.start()
   return {
     mta,

@@ -68,9 +68,17 @@ export interface Dialogue {
   /** RSET: forget the transaction. */
   reset(): void
   /** The engine refused something itself (syntax, limit): for the events, so that the operator sees every refusal. */
-  refused(stage: string, reply: Reply): void
+  refused(stage: string, reply: Reply, detail?: RefusalDetail): void
   /** The connection has ended, for whatever reason. The last call. */
   close(): void
+}
+
+/** What more there is to know of a refusal of the engine. */
+export interface RefusalDetail {
+  /** Why, for operators: `recipient rate`. Never sent. */
+  readonly reason?: string | undefined
+  /** Whom the mail would have been for. */
+  readonly recipient?: Mailbox | undefined
 }
 
 export interface MailCommand {
@@ -102,6 +110,8 @@ export interface BodySink {
    * calls `abort` and closes. To be looked at after each `write`; cheap.
    */
   hopeless(): Reply | undefined
+  /** Bytes of the message that are in memory now, for the engine's budget; absent: all that was written. Cheap. */
+  held?(): number
   /**
    * End of data. One reply; with LMTP one per accepted RCPT, in their order (RFC 2033 §4.2).
    * A positive reply is a commitment: the message survives a crash.

@@ -5,6 +5,7 @@ import {
   discard,
   hold,
   type Policy,
+  parseMailbox,
   policy,
   reject,
   reply,
@@ -573,6 +574,16 @@ describe('the end of the connection', () => {
     const client = conversation()
     client.dialogue.refused('unknown', reply(500, '5.5.2', 'Unknown command'))
     expect(client.refusals).toEqual(['unknown intake 500 5.5.2 Unknown command'])
+  })
+
+  test('refusals of the engine are told with their reason and whom the mail was for', async () => {
+    const client = conversation()
+    await client.mail('ann@example.net')
+    const recipient = parseMailbox('bob@example.org')!
+    client.dialogue.refused('rcpt', reply(450, '4.7.1', 'Too many'), { reason: 'recipient rate', recipient })
+    expect(client.events.of('dialogue.refused')).toMatchObject([
+      { policy: 'intake', reason: 'recipient rate', recipient, sender: { local: 'ann', domain: 'example.net' } },
+    ])
   })
 
   test('nothing is told while nobody listens', async () => {

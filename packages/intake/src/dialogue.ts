@@ -21,6 +21,7 @@ import {
   MailwrightError,
   type RcptCommand,
   type Refusal,
+  type RefusalDetail,
   type Reply,
   reply,
   type TlsFacts,
@@ -50,7 +51,7 @@ import { LiveTransaction } from './live-transaction.ts'
 import type { IntakeSettings } from './mail-intake.ts'
 import { type PolicyPanel, policyPanel } from './policy-panel.ts'
 import type { Reception } from './receive-message.ts'
-import { type Ruling, refusalOf, together } from './stage.ts'
+import { type Ruling, refusalOf, SILENCE, together } from './stage.ts'
 import { type EarlyStage, StageResults } from './stage-results.ts'
 import { notReadyToSubmit } from './submission.ts'
 
@@ -265,8 +266,9 @@ export class MailDialogue implements Dialogue, BodyOwner {
     this.#forget()
   }
 
-  refused(stage: string, answer: Reply): void {
-    this.#report(stage, answer)
+  refused(stage: string, answer: Reply, detail?: RefusalDetail): void {
+    const { reason, recipient } = detail ?? {}
+    this.#report(stage, answer, reason === undefined ? undefined : { ...SILENCE, reason }, recipient)
   }
 
   close(): void {

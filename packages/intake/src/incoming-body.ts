@@ -30,6 +30,10 @@ export class IncomingBody implements BodySink {
     return this.#handOff.hopeless()
   }
 
+  held(): number {
+    return this.#handOff.held()
+  }
+
   end(): Awaitable<readonly Reply[]> {
     try {
       const replies = this.#handOff.end()

@@ -324,3 +324,16 @@ test('a large message that is normalised waits for its spool to the end', async 
   expect(body).toBe(`${lines(10)}a\r\nb`)
   expect(spools[0]!.text).toBe(body)
 })
+
+test('of a message that goes to the spool only the head is held in memory, of a refused one nothing', async () => {
+  const { into } = spooling()
+  await into.write(Buffer.from('A: b\r\n\r\n'))
+  expect(into.held).toBe(8)
+  await into.write(Buffer.from(`${'x'.repeat(98)}\r\n`.repeat(3)))
+  expect(into.held).toBe(8)
+  const small = collector({ maxSize: 100 })
+  await small.write(Buffer.alloc(60, 'x'))
+  expect(small.held).toBe(60)
+  await small.write(Buffer.alloc(60, 'x'))
+  expect(small.held).toBe(0)
+})

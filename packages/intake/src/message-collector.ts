@@ -76,6 +76,12 @@ export class MessageCollector {
     return this.#received > this.#hopelessAfter ? TOO_LARGE : undefined
   }
 
+  /** Bytes in memory now: of a message that goes to a spool the head alone. */
+  get held(): number {
+    if (this.#refusal !== undefined) return 0
+    return this.#large === undefined ? this.#size : this.#large.head.length
+  }
+
   #keep(bytes: Uint8Array): Awaitable<void> {
     this.#size += bytes.length
     if (this.#size > this.#options.maxSize) return this.#refuse(TOO_LARGE)

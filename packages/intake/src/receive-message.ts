@@ -40,6 +40,8 @@ import { missingFields } from './submission.ts'
 export interface MessageHandOff {
   write(chunk: Uint8Array): Awaitable<void>
   hopeless(): Refusal | undefined
+  /** Bytes in memory now. */
+  held(): number
   end(): Awaitable<readonly Reply[]>
   abort(): void
 }
@@ -77,6 +79,7 @@ export function receiveMessage(reception: Reception): MessageHandOff {
   return {
     write: (chunk) => collector.write(chunk),
     hopeless: () => collector.hopeless(),
+    held: () => collector.held,
     abort: () => void collector.abandon(),
     end(): Awaitable<readonly Reply[]> {
       const collected = collector.finish()

@@ -10,7 +10,6 @@ import {
   type AuthenticationExchange,
   type AuthenticationStep,
   type Authenticator,
-  closesConnection,
   type Dialogue,
   isPositive,
   isTransient,
@@ -186,7 +185,10 @@ export class Authentication {
     this.#attempt = undefined
     const said = failure.reply ?? replies.NOT_AUTHENTICATED
     // Trouble of the back end is no guess at a password.
-    if (!isTransient(said)) this.#failures++
+    if (!isTransient(said)) {
+      this.#failures++
+      this.#manners.authenticationFailed()
+    }
     const answer = this.#failures > this.#rules.maxFailures ? replies.TOO_MANY_AUTH_FAILURES : said
     try {
       this.#dialogue.notAuthenticated(attempt.mechanism, failure.reason, failure.user, answer)
@@ -205,8 +207,7 @@ export class Authentication {
   }
 
   #say(answer: Reply): void {
-    this.#line.say(replies.wireReply(answer))
-    if (closesConnection(answer)) this.#line.close()
+    this.#manners.pass('auth', answer)
   }
 }
 

@@ -124,7 +124,7 @@ test('a client that has said everything and closed its side is still answered', 
 })
 
 test('a client that does not read replies is not listened to', async () => {
-  const { connect, clock, listener, finish } = await rig({}, { maxJunk: 1_000_000 })
+  const { connect, clock, listener, finish } = await rig({}, { softErrorLimit: 1_000_000, hardErrorLimit: 1_000_000 })
   const client = await connect()
   await client.heard()
   client.wire.pause()

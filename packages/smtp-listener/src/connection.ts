@@ -11,6 +11,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import {
   type Awaitable,
+  type BodySink,
   type ChannelBinding,
   type Clock,
   type ForwardedClient,
@@ -19,16 +20,22 @@ import {
   reply,
   SERVICE_UNAVAILABLE,
   type Session,
+  type Timer,
   type TlsFacts,
   type Wire,
   wireText,
 } from '@mailwright/core'
 import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js'
+import type { Admission } from './admission.ts'
+import { beforeCommands, beforeGreeting, notePassed } from './before-greeting.ts'
 import { channelBindingOf } from './channel-binding.ts'
+import type { ClientGate } from './client-gate.ts'
 import { Conversation } from './conversation.ts'
 import { Deadline } from './deadline.ts'
 import type { Line } from './line.ts'
-import type { ListenerConfig } from './options.ts'
+import type { MemoryBudget } from './memory-budget.ts'
+import type { ListenerConfig, ProtocolTestConfig } from './options.ts'
+import type { ProtocolTests } from './protocol-tests.ts'
 import { type BrokenLine, CommandReader, type Reading } from './reader.ts'
 import { CONNECTION_FAILED, EARLY_TALKER, TIMED_OUT, TLS_FAILED, wireReply } from './replies.ts'
 import type { MailServer } from './server.ts'
@@ -44,6 +51,8 @@ export interface ConnectionHost {
   readonly config: ListenerConfig
   readonly clock: Clock
   readonly draining: boolean
+  readonly admission: Admission
+  readonly memory: MemoryBudget
   /** The connection is gone for good. */
   gone(connection: MailConnection): void
   /** A TLS handshake from the first byte came to nothing. */
@@ -69,6 +78,13 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   #gone = false
   #upgradingSocket: Socket | undefined
   #handshakeReported = false
+  /** What stands between this client and its mail, if anything does. */
+  readonly #gate: ClientGate | undefined
+  /** How long each reply is held back, and until when the ones ready now are. */
+  #slowMs = 0
+  #asleep: Timer | undefined
+  /** Bytes read and not dealt with. */
+  #waitingBytes = 0
 
   constructor(
     server: MailServer,
@@ -93,6 +109,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#via = via
     this.#sessionEnd = host.clock.now() + host.config.sessionMs
     this.#deadline = new Deadline(host.clock, () => this._onTimeout())
+    this.#gate = host.admission.gate(client.address)
   }
 
   /** The client's address. */
@@ -144,6 +161,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   override close(): void {
     if (this._closing || this._closed) return
     this._closing = true
+    this.#wake()
     this.#flush()
     const socket = this._socket
     this.#stopListening()
@@ -166,6 +184,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
    * the wait for the client's end, and the error of the many clients that do not wait for our 221.
    */
   part(): void {
+    this.#wake()
     this.#flush()
     const socket = this._socket
     if (this._closing || this._closed) return
@@ -194,6 +213,9 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     this.#gone = true
     this._closed = true
     this.#deadline.cancel()
+    this.#asleep?.cancel()
+    this.onWaiting(-this.#waitingBytes)
+    this.#noteTests()
     if (this._parser !== false) {
       this._parser.isClosed = true
       this._socket.unpipe(this._parser)
@@ -227,8 +249,16 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     }
     if (reader.inData) this.#conversation?.transaction.abort()
     // While we owe the answer it is not the client who is slow. `onRest` sets the next deadline.
-    else if (reader.waiting) return
+    else if (reader.waiting || this.#asleep !== undefined) return
     this.#conversation?.manners.dismiss('timeout', TIMED_OUT)
+  }
+
+  /** Stress has begun or ended: a client that owes us something has less time for it, or as much as before. */
+  retime(): void {
+    const { admission, clock } = this.#host
+    if (this.#silent || this.#asleep !== undefined || this.#reader?.waiting === true) return
+    if (admission.stressed) this.#deadline.atMost(clock.now() + admission.patient(Number.POSITIVE_INFINITY))
+    else this.onRest()
   }
 
   /** The server stops: a client that is doing nothing is told at once, one in a transaction may finish it. */
@@ -239,8 +269,19 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   // What the conversation asks for.
 
   say(wire: string): void {
+    // What was ready before is not held back with it.
+    if (this.#slowMs > 0) this.#flush()
     this.#unsent += wire
+    if (this.#slowMs > 0) this.#sleep(this.#slowMs)
     if (this.#unsent.length > MOST_UNSENT) this.#flush()
+  }
+
+  slow(ms: number): void {
+    this.#slowMs = ms
+  }
+
+  watched(sink: BodySink): BodySink {
+    return this.#host.memory.watch(sink)
   }
 
   startData(): void {
@@ -262,6 +303,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   startTls(): void {
+    this.#wake()
     this.#flush()
     this.#stopListening()
     this.#expectWithin(this.#host.config.commandMs)
@@ -277,6 +319,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     if (this.#silent) {
       this.#silent = false
       this.onRest()
+      if (this.#gate?.tests !== undefined) this.#reader?.setOutput('flowing')
     } else this.#reader?.proceed()
   }
 
@@ -291,10 +334,13 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   // What the reader reports.
 
   onLine(line: string): boolean {
+    if (this.#gate?.tests !== undefined && this.#ahead(this.#gate.tests, line)) return true
     return this.#conversation === undefined || this.#conversation.command(line)
   }
 
   onBroken(problem: BrokenLine): boolean {
+    const tests = problem === 'bare-lf' ? this.#gate?.tests : undefined
+    if (tests !== undefined && this.#conversation?.manners.caught('unknown', tests.fail('bareNewline'))) return true
     return this.#conversation === undefined || this.#conversation.broken(problem)
   }
 
@@ -303,10 +349,16 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   onData(data: Uint8Array): Awaitable<void> {
+    const failure = this.#gate?.tests?.data(this.#before)
+    if (failure !== undefined && this.#conversation?.manners.caught('data', failure)) {
+      this.#conversation.transaction.abort()
+      return
+    }
     return this.#conversation?.transaction.write(data)
   }
 
   onDataEnd(): boolean {
+    this.#gate?.tests?.dataOver()
     return this.#conversation === undefined || this.#conversation.transaction.finish()
   }
 
@@ -316,8 +368,18 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
 
   onBytes(): boolean {
     if (!this.#silent) return false
+    const tests = this.#gate?.tests
+    if (tests?.tolerates('earlyTalker')) {
+      this.#conversation?.manners.caught('connect', tests.fail('earlyTalker'))
+      return false
+    }
     this.#conversation?.manners.dismiss('connect', EARLY_TALKER)
     return true
+  }
+
+  onWaiting(bytes: number): 'go on' | 'stop' {
+    this.#waitingBytes += bytes
+    return bytes === 0 ? 'go on' : this.#host.memory.waiting(bytes)
   }
 
   onRest(): void {
@@ -332,7 +394,9 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
     if (this.#dismissIfDraining()) return
     this.#flush()
     const { idleMs, commandMs, dataMs } = this.#host.config
-    if (reader.inData) this.#deadline.set(Math.min(this.#host.clock.now() + dataMs, this.#dataEnd, this.#sessionEnd))
+    const { admission } = this.#host
+    if (reader.inData)
+      this.#deadline.set(Math.min(this.#host.clock.now() + admission.patient(dataMs), this.#dataEnd, this.#sessionEnd))
     else this.#expectWithin(conversation.transaction.open || !conversation.greeted ? commandMs : idleMs)
   }
 
@@ -385,12 +449,13 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
         protocol,
         maxSize: intake.maxSize,
         maxRecipients: intake.maxRecipients,
-        maxJunk: config.maxJunk,
         capabilities: intake.capabilities,
         clock: this.#host.clock,
         auth: config.auth,
         extensions: config.extensions,
         trust: config.trusted?.(this.#client.address),
+        patience: this.#host.admission.patience,
+        gate: this.#gate,
       })
     } catch (error) {
       this.bug('open', error)
@@ -398,7 +463,80 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
       this.close()
       return
     }
-    if (this.#conversation.greet()) this.proceed()
+    if (this.#gate?.tests !== undefined && config.protocolTests !== undefined) {
+      this.#lookBeforeGreeting(this.#gate.tests, config.protocolTests)
+    } else this.#greet()
+  }
+
+  #greet(): void {
+    if (this._closing || this._closed) return
+    if (this.#conversation?.greet() === true) this.proceed()
+  }
+
+  /** An unknown client hears half of the greeting, and the rest when it has been seen to wait for it. */
+  #lookBeforeGreeting(tests: ProtocolTests, config: ProtocolTestConfig): void {
+    const { clock, admission } = this.#host
+    this.#reader?.setOutput('blocked')
+    beforeGreeting({
+      tests,
+      config,
+      address: this.#client.address,
+      teaser: () => {
+        this.#unsent += `220-${wireText(this.#host.config.intake.hostname)}\r\n`
+        this.#flush()
+      },
+      wait: (then) => {
+        this.#asleep = clock.after(
+          admission.stressed ? Math.min(config.greetDelayMs, 2_000) : config.greetDelayMs,
+          then,
+        )
+      },
+      greet: () => {
+        this.#asleep?.cancel()
+        this.#asleep = undefined
+        this.#greet()
+      },
+      bug: (error) => this.bug('passed clients', error),
+    })
+  }
+
+  /** The client did not wait for the answer to a command. True when that ends the connection. */
+  #ahead(tests: ProtocolTests, line: string): boolean {
+    return this.#conversation?.manners.caught('pipelining', tests.command(line, this.#before)) === true
+  }
+
+  /** Whether the client has been sent the replies to everything before what it says now. */
+  get #before(): 'answered' | 'unanswered' {
+    return this.#unsent === '' ? 'answered' : 'unanswered'
+  }
+
+  /** Remembers what the client has passed: it waited for the greeting, and a whole message of it was in order. */
+  #noteTests(): void {
+    const tests = this.#gate?.tests
+    const { clock, config } = this.#host
+    if (tests === undefined || config.protocolTests === undefined || this.#conversation?.greeted !== true) return
+    const taken = this.#conversation.manners.delivered > 0 ? tests.passed() : tests.passed().filter(beforeCommands)
+    notePassed(config.protocolTests, this.#client.address, taken, clock.now(), (error) =>
+      this.bug('passed clients', error),
+    )
+  }
+
+  /** Holds back what is ready. One timer, and only while there is something to hold back. */
+  #sleep(ms: number): void {
+    if (this._closing || this.#asleep !== undefined) return
+    this.#reader?.setOutput('blocked')
+    this.#asleep = this.#host.clock.after(ms, () => {
+      this.#wake()
+      this.onRest()
+    })
+  }
+
+  #wake(): void {
+    if (this.#asleep === undefined) return
+    this.#asleep.cancel()
+    this.#asleep = undefined
+    this.#flush()
+    if (!this._closing && !this._socket.writableNeedDrain) this.#reader?.setOutput('flowing')
   }
 
   #tlsFacts(): TlsFacts {
@@ -412,7 +550,7 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   }
 
   #expectWithin(ms: number): void {
-    this.#deadline.set(Math.min(this.#host.clock.now() + ms, this.#sessionEnd))
+    this.#deadline.set(Math.min(this.#host.clock.now() + this.#host.admission.patient(ms), this.#sessionEnd))
   }
 
   #handshakeFailed(): void {
@@ -425,14 +563,16 @@ export class MailConnection extends SMTPConnection implements Line, Reading {
   /** One write for everything that is ready. */
   #flush(): void {
     const wire = this.#unsent
-    if (wire === '') return
+    if (wire === '' || (this.#asleep !== undefined && !this.#silent)) return
     this.#unsent = ''
     const socket = this._socket
     if (this._upgrading || socket.destroyed || socket.writableEnded) return
     if (socket.write(wire, NOT_ASCII.test(wire) ? 'utf8' : 'latin1') || this._closing) return
     const reader = this.#reader
     reader?.setOutput('blocked')
-    socket.once('drain', () => reader?.setOutput('flowing'))
+    socket.once('drain', () => {
+      if (this.#asleep === undefined && !this.#silent) reader?.setOutput('flowing')
+    })
   }
 }
 

@@ -57,7 +57,7 @@ test('a reply that was not made by reply() cannot split a line either', async ()
 })
 
 test('commands out of order, unknown, unoffered or badly formed are refused with the right codes', async () => {
-  const { connect, intake, finish } = await rig({}, { maxJunk: 1_000 })
+  const { connect, intake, finish } = await rig({}, { softErrorLimit: 1_000, hardErrorLimit: 1_000 })
   const client = await connect()
   await client.transcript(`
     S: 220 mx.example.org ESMTP
@@ -292,10 +292,10 @@ test.each(['greet', 'open'] as const)('an intake that throws at %s turns the cli
   await listener.stop()
 })
 
-test('twenty mistakes are borne, one more is not, and a finished message makes up for all', async () => {
-  const { greeted, finish } = await rig()
+test('nineteen mistakes are borne, one more is not, and a finished message makes up for all', async () => {
+  const { greeted, finish } = await rig({}, { errorSleep: 0 })
   const client = await greeted()
-  await client.says('BOGUS\r\n'.repeat(20))
+  await client.says('BOGUS\r\n'.repeat(19))
   await client.says(`${ENVELOPE}DATA\r\n`)
   await client.says('.\r\n')
   const said = await client.says(`${'BOGUS\r\n'.repeat(21)}NOOP\r\n`)

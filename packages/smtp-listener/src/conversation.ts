@@ -9,7 +9,6 @@ import {
   type Awaitable,
   type Capability,
   type Clock,
-  closesConnection,
   type Dialogue,
   isPositive,
   LOCAL_ERROR,
@@ -18,12 +17,14 @@ import {
   type TlsFacts,
 } from '@mailwright/core'
 import { Authentication, type AuthenticationRules } from './authentication.ts'
+import type { ClientGate } from './client-gate.ts'
 import { etrnDomain } from './etrn.ts'
 import type { Extensions } from './extension.ts'
 import { keywords } from './keywords.ts'
 import { type Line, later } from './line.ts'
 import { Manners } from './manners.ts'
 import type { MailTerms } from './parameters.ts'
+import type { Patience } from './patience.ts'
 import type { BrokenLine } from './reader.ts'
 import * as replies from './replies.ts'
 import { Transaction } from './transaction.ts'
@@ -34,7 +35,6 @@ export interface ConversationRules {
   readonly maxSize: number
   readonly maxRecipients: number
   /** Refusals of the engine before it hangs up. */
-  readonly maxJunk: number
   /** What the intake honours. */
   readonly capabilities: ReadonlySet<Capability>
   /** For parameters that name a time. */
@@ -43,6 +43,10 @@ export interface ConversationRules {
   readonly extensions: Extensions | undefined
   /** What a host that may speak for others may say. */
   readonly trust?: ReadonlySet<TrustedVerb> | undefined
+  /** Errors of the client before it is slowed down, and before it is sent away. */
+  readonly patience: Patience
+  /** What stands between this client and its mail, if anything does. */
+  readonly gate: ClientGate | undefined
 }
 
 /** RFC 5321 §4.5.3.1.2, with the brackets of a literal. */
@@ -65,7 +69,7 @@ export class Conversation implements MailTerms {
     this.#dialogue = dialogue
     this.#line = line
     this.#rules = rules
-    this.manners = new Manners(dialogue, line, rules.maxJunk)
+    this.manners = new Manners(dialogue, line, rules.patience, rules.gate)
     this.#authentication = rules.auth && new Authentication(dialogue, line, this.manners, rules.auth)
     this.transaction = new Transaction(dialogue, line, this.manners, rules)
   }
@@ -190,6 +194,7 @@ export class Conversation implements MailTerms {
         if (this.#authentication === undefined) return this.manners.refuse('auth', replies.NOT_IMPLEMENTED)
         if (!this.#extended) return this.manners.refuse('auth', this.#introduceYourself)
         if (this.transaction.open) return this.manners.refuse('auth', replies.NESTED_MAIL)
+        if (this.manners.barred('auth')) return true
         return this.#authentication.command(line)
       case 'ETRN':
         return this.#etrn(line)
@@ -234,17 +239,11 @@ export class Conversation implements MailTerms {
       return later(
         this.#line,
         answer,
-        (it) => this.#pass(it),
+        (it) => this.manners.pass(stage, it),
         (why) => this.#failed(why),
       )
-    this.#pass(answer)
+    this.manners.pass(stage, answer)
     return true
-  }
-
-  /** A reply of somebody else, as it stands. */
-  #pass(answer: Reply): void {
-    this.#line.say(replies.wireReply(answer))
-    if (closesConnection(answer)) this.#line.close()
   }
 
   #obeyBare(verb: 'DATA' | 'RSET' | 'QUIT' | 'STARTTLS'): boolean {
@@ -292,6 +291,7 @@ export class Conversation implements MailTerms {
     if (this.transaction.open) return this.manners.refuse('starttls', replies.NESTED_MAIL)
     // What was proved in clear text would have to be forgotten (RFC 3207 §4.2).
     if (this.#authentication?.done === true) return this.manners.refuse('starttls', replies.AUTHENTICATED_ALREADY)
+    if (this.manners.barred('starttls')) return true
     this.#line.say(replies.wireReply(replies.READY_FOR_TLS))
     this.#line.startTls()
     return true
@@ -334,7 +334,7 @@ export class Conversation implements MailTerms {
 
   #heloAnswered(answer: Reply): void {
     if (!isPositive(answer)) {
-      this.#pass(answer)
+      this.manners.pass('helo', answer)
       return
     }
     this.#greeted = true

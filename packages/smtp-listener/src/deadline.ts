@@ -23,6 +23,11 @@ export class Deadline {
     if (at < this.#firesAt) this.#arm()
   }
 
+  /** Expires at `at` at the latest. */
+  atMost(at: number): void {
+    if (at < this.#at) this.set(at)
+  }
+
   /** Nothing expires any more and no timer is left. */
   cancel(): void {
     this.#at = Number.POSITIVE_INFINITY

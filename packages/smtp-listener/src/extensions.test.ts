@@ -18,7 +18,10 @@ const EVERYTHING: readonly Capability[] = [
 ]
 
 test('an intake that honours nothing is offered with nothing but the engine', async () => {
-  const { connect, finish } = await rig({ capabilities: [], maxRecipients: 50 })
+  const { connect, finish } = await rig(
+    { capabilities: [], maxRecipients: 50 },
+    { softErrorLimit: 100, hardErrorLimit: 100 },
+  )
   const client = await connect()
   await client.transcript(`
     S: 220 mx.example.org ESMTP

@@ -1,9 +1,12 @@
-/** How many connections are open, in all and per client address, and whether one more may be. */
+/** How many connections are open, in all and per client network, and whether one more may be. */
 export interface ConnectionLimits {
   /** Counts a connection in, or says what it exceeds. */
-  admit(address: string): 'admitted' | 'too many connections' | 'too many connections from this address'
+  admit(
+    address: string,
+    network?: string,
+  ): 'admitted' | 'too many connections' | 'too many connections from this address'
   /** A connection that was admitted has ended. */
-  release(address: string): void
+  release(network: string): void
 }
 
 /**
@@ -17,24 +20,24 @@ export function connectionLimits(limits: {
   readonly maxConnectionsPerAddress: number
   readonly exempt: (address: string) => boolean
 }): ConnectionLimits {
-  const perAddress = new Map<string, number>()
+  const perNetwork = new Map<string, number>()
   let all = 0
   return {
-    admit(address): 'admitted' | 'too many connections' | 'too many connections from this address' {
+    admit(address, network = address): 'admitted' | 'too many connections' | 'too many connections from this address' {
       if (all >= limits.maxConnections) return 'too many connections'
-      const open = perAddress.get(address) ?? 0
+      const open = perNetwork.get(network) ?? 0
       if (open >= limits.maxConnectionsPerAddress && !limits.exempt(address)) {
         return 'too many connections from this address'
       }
       all++
-      perAddress.set(address, open + 1)
+      perNetwork.set(network, open + 1)
       return 'admitted'
     },
-    release(address): void {
+    release(network): void {
       all--
-      const open = perAddress.get(address) ?? 0
-      if (open > 1) perAddress.set(address, open - 1)
-      else perAddress.delete(address)
+      const open = perNetwork.get(network) ?? 0
+      if (open > 1) perNetwork.set(network, open - 1)
+      else perNetwork.delete(network)
     },
   }
 }

@@ -1,5 +1,5 @@
 /** The seam between the dialogue's rules and the connection that carries it. */
-import type { ChannelBinding, ForwardedClient, Session } from '@mailwright/core'
+import type { BodySink, ChannelBinding, ForwardedClient, Session } from '@mailwright/core'
 
 /** What the rules may ask of their connection. */
 export interface Line {
@@ -11,6 +11,10 @@ export interface Line {
   close(): void
   /** The same after QUIT, when nobody waits for anything but the reply: no need to wait for the client's end. */
   part(): void
+  /** Holds every reply back for so many ms from now on, and reads nothing meanwhile; 0: no more. */
+  slow(ms: number): void
+  /** The sink of a message, with its bytes counted. */
+  watched(sink: BodySink): BodySink
   /** The next bytes are message data. */
   startData(): void
   /** The next `size` bytes are a chunk of message data, the `first` of its message or a `next` one (RFC 3030). */

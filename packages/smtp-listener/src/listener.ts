@@ -22,9 +22,10 @@ import {
   type Session,
   type Wire,
 } from '@mailwright/core'
+import { Admission } from './admission.ts'
 import { clientOf, serverOf, UNIX_PEER } from './client.ts'
 import type { ConnectionHost, MailConnection } from './connection.ts'
-import { connectionLimits } from './limits.ts'
+import { MemoryBudget } from './memory-budget.ts'
 import {
   type ListenerConfig,
   type ListenerTls,
@@ -51,6 +52,8 @@ export interface ListenerHandle {
    * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when it cannot be used, or the mode would change; then all stays.
    */
   reloadTls(tls: ListenerTls): void
+  /** Too many connections or messages in transit: clients have less time and fewer errors. */
+  readonly stressed: boolean
 }
 
 /** Only for the event: a peer without an address is cut off. */
@@ -82,7 +85,8 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
   readonly #name: string
   readonly #scope: Scope
   readonly #server: MailServer
-  readonly #limits: ReturnType<typeof connectionLimits>
+  readonly admission: Admission
+  readonly memory: MemoryBudget
   readonly #open = new Set<MailConnection>()
   readonly #farewells = new Set<Wire>()
   #listening: Listening | undefined
@@ -102,7 +106,8 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     this.#scope = scope
     this.config = config
     this.clock = scope.environment.clock
-    this.#limits = connectionLimits(config)
+    this.admission = new Admission(this.clock, config, () => this.#retime())
+    this.memory = new MemoryBudget(config.memoryBudget, (state) => this.admission.memory(state))
     this.#server = new MailServer(this)
     this.#gate = config.proxy && this.#proxyGate(config.proxy)
   }
@@ -122,6 +127,10 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   get connections(): number {
     return this.#open.size
+  }
+
+  get stressed(): boolean {
+    return this.admission.stressed
   }
 
   get draining(): boolean {
@@ -165,7 +174,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   gone(connection: MailConnection): void {
     if (!this.#open.delete(connection)) return
-    this.#limits.release(connection.client.address)
+    this.admission.release(connection.client.address)
     if (this.#open.size === 0) this.#onQuiet?.()
   }
 
@@ -197,7 +206,7 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
 
   /** Serves a client unless there are too many. Both ends are as a proxy gave them, if one speaks for the client. */
   #admit(wire: Wire, client: Peer, local: Peer = this.#localOf(wire), via?: Peer): void {
-    const admission = this.#limits.admit(client.address)
+    const admission = this.admission.admit(client.address)
     if (admission !== 'admitted') {
       this.#refused(client, TOO_MANY_CONNECTIONS, admission)
       this.#sayFarewell(wire)
@@ -229,6 +238,11 @@ class SmtpListener implements ListenerHandle, Lifecycle, ConnectionHost {
     wire.on('error', ignore)
     wire.destroy()
     this.#refused(UNIX_PEER, NO_ADDRESS, 'a peer without an address')
+  }
+
+  /** Stress has begun or ended: that holds for clients that are here already, too. */
+  #retime(): void {
+    for (const connection of this.#open) connection.retime()
   }
 
   /** Our end of a connection. Only where we listen on all addresses does the system have to be asked. */

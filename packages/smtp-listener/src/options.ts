@@ -11,8 +11,12 @@ import {
 } from '@mailwright/core'
 import { addressList } from './address-list.ts'
 import type { AuthenticationRules } from './authentication.ts'
+import type { Counted, RateConfig } from './client-rates.ts'
 import { developmentCertificate } from './development-certificate.ts'
 import { type Extension, type Extensions, extensionsOf } from './extension.ts'
+import type { NetworkBits } from './network-of.ts'
+import type { PassedClients } from './passed-clients.ts'
+import type { ProtocolTest, TestActions } from './protocol-tests.ts'
 import { type TrustedHosts, type TrustRules, trustRules } from './trusted-hosts.ts'
 
 /** Stands for peers on unix sockets, which have no address. */
@@ -48,9 +52,9 @@ export interface SmtpListenerOptions {
   readonly tls?: ListenerTls | 'development'
   /** Open connections at a time; over it, `421 4.7.0`. Default 1000. */
   readonly maxConnections?: number
-  /** The same for one client address. Default 50. */
+  /** The same for one client network (`networks`). Default 50. */
   readonly maxConnectionsPerAddress?: number
-  /** Addresses the limit per address does not apply to. Default: loopback. */
+  /** Addresses to which no limit per client, no rate and no test applies. Default: loopback. */
   readonly exempt?: (address: string) => boolean
   /** How long a client may be silent between transactions. Default `5m` (RFC 5321 §4.5.3.2.7). */
   readonly idleTimeout?: Duration
@@ -64,8 +68,6 @@ export interface SmtpListenerOptions {
   readonly sessionTimeout?: Duration
   /** Octets of a command line, CRLF included. Default 2048: 512 and room for extensions. */
   readonly maxCommandLength?: number
-  /** Refusals by the engine itself, of syntax and sequence, before it hangs up. Default 20. */
-  readonly maxJunk?: number
   /** Checks who clients are (RFC 4954). Without one, AUTH is not offered. */
   readonly auth?: Authenticator
   /** Whether AUTH is offered and taken in clear text. Default `never`: `538 5.7.11`. */
@@ -74,6 +76,50 @@ export interface SmtpListenerOptions {
   readonly maxAuthFailures?: number
   /** Keywords and verbs of the host's own. */
   readonly extensions?: readonly Extension[]
+  /** Errors of a client, without a message coming through, from which each reply waits for `errorSleep`. Default 10. */
+  readonly softErrorLimit?: number
+  /** Errors of a client, without a message coming through, after which it gets `421 4.7.0`. Default 20. */
+  readonly hardErrorLimit?: number
+  /** Default `1s`; 0 for none. */
+  readonly errorSleep?: Duration
+  /** What counts as an error: also what the intake refuses, such as unknown users, or only our own refusals. Default `all`. */
+  readonly errors?: 'all' | 'own'
+  /** What one client network may do in a unit of time. Default: no limits. */
+  readonly rates?: RateOptions
+  /** How many bits of an address make a client network. Default `{ ipv4: 32, ipv6: 64 }`. */
+  readonly networks?: Partial<NetworkBits>
+  /** Bytes of messages in transit that may be held in memory before no more are read. Default 256 MiB. */
+  readonly memoryBudget?: number
+  /** When clients get less time and fewer errors. */
+  readonly stress?: StressOptions
+  /** Tests of the client's manners, as postscreen's. Default: none. */
+  readonly protocolTests?: ProtocolTestOptions
+}
+
+export interface StressOptions {
+  /** Of `maxConnections` in progress, the share over which there is stress. Default 0.8. */
+  readonly share?: number
+  /** Every time-out for a silent client, if it is longer. Default `10s`. */
+  readonly timeout?: Duration
+  /** Default 1. */
+  readonly hardErrorLimit?: number
+}
+
+/** Limits per client network and unit of time; what is absent has none. Exempt addresses have none at all. */
+export interface RateOptions extends Readonly<Partial<Record<Counted, number>>> {
+  /** Default `60s`. */
+  readonly unit?: Duration
+  /** Networks remembered at a time. Default 10,000. */
+  readonly remembered?: number
+}
+
+export interface ProtocolTestOptions extends TestActions {
+  /** How long the second half of the greeting is held back, to catch early talkers. Under stress at most 2 s. Default: not at all. */
+  readonly greetDelay?: Duration
+  /** Where it is remembered who has passed. Default: nowhere, each session is tested. */
+  readonly passed?: PassedClients
+  /** How long a passed test is good. Default `1d` for early talkers, `30d` for the others. */
+  readonly passedFor?: Readonly<Partial<Record<ProtocolTest, Duration>>>
 }
 
 export interface ListenerProxies {
@@ -138,15 +184,30 @@ export interface ListenerConfig {
   /** Infinity: no limit. */
   readonly sessionMs: number
   readonly maxCommandLength: number
-  readonly maxJunk: number
   readonly auth: AuthenticationRules | undefined
   readonly extensions: Extensions | undefined
+  readonly softErrorLimit: number
+  readonly hardErrorLimit: number
+  readonly errorSleepMs: number
+  readonly errors: 'all' | 'own'
+  readonly rates: RateConfig | undefined
+  readonly networks: NetworkBits
+  readonly memoryBudget: number
+  readonly stress: { readonly share: number; readonly timeoutMs: number; readonly hardErrorLimit: number }
+  readonly protocolTests: ProtocolTestConfig | undefined
 }
 
 export interface ProxyRules {
   readonly isProxy: (address: string) => boolean
   /** Whether peers on a unix socket are proxies. */
   readonly unix: 'proxy' | 'stranger'
+}
+
+export interface ProtocolTestConfig {
+  readonly actions: TestActions
+  readonly greetDelayMs: number
+  readonly passed: PassedClients | undefined
+  readonly passedForMs: Readonly<Record<ProtocolTest, number>>
 }
 
 /**
@@ -177,7 +238,6 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
     transactionMs: milliseconds(options.transactionTimeout ?? '30m'),
     sessionMs: options.sessionTimeout === undefined ? Number.POSITIVE_INFINITY : milliseconds(options.sessionTimeout),
     maxCommandLength: within('maxCommandLength', options.maxCommandLength ?? 2_048, 512, 65_536),
-    maxJunk: within('maxJunk', options.maxJunk ?? 20, 1),
     auth: options.auth && {
       authenticator: options.auth,
       hostname: options.intake.hostname,
@@ -185,6 +245,18 @@ export function listenerConfig(options: SmtpListenerOptions): ListenerConfig {
       maxFailures: within('maxAuthFailures', options.maxAuthFailures ?? 3, 0),
     },
     extensions: extensionsOf(options.extensions),
+    softErrorLimit: within('softErrorLimit', options.softErrorLimit ?? 10, 1),
+    hardErrorLimit: within('hardErrorLimit', options.hardErrorLimit ?? 20, 1),
+    errorSleepMs: milliseconds(options.errorSleep ?? '1s'),
+    errors: options.errors ?? 'all',
+    rates: options.rates && rateConfig(options.rates),
+    networks: {
+      ipv4: within('networks.ipv4', options.networks?.ipv4 ?? 32, 1, 32),
+      ipv6: within('networks.ipv6', options.networks?.ipv6 ?? 64, 1, 128),
+    },
+    memoryBudget: within('memoryBudget', options.memoryBudget ?? 268_435_456, 1),
+    stress: stressConfig(options.stress ?? {}),
+    protocolTests: options.protocolTests && protocolTestConfig(options.protocolTests),
   }
 }
 
@@ -211,6 +283,46 @@ function proxyRules({ from }: ListenerProxies): ProxyRules {
       from.filter((each) => each !== UNIX),
     ),
     unix: from.includes(UNIX) ? 'proxy' : 'stranger',
+  }
+}
+
+function stressConfig({ share = 0.8, timeout, hardErrorLimit }: StressOptions): ListenerConfig['stress'] {
+  if (!(share > 0 && share <= 1)) {
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `smtpListener: stress.share cannot be ${String(share)}`)
+  }
+  return {
+    share,
+    timeoutMs: milliseconds(timeout ?? '10s'),
+    hardErrorLimit: within('stress.hardErrorLimit', hardErrorLimit ?? 1, 1),
+  }
+}
+
+function rateConfig(options: RateOptions): RateConfig {
+  const limit = (what: Counted): number => {
+    const most = options[what]
+    return most === undefined ? Number.POSITIVE_INFINITY : within(`rates.${what}`, most, 1)
+  }
+  return {
+    connections: limit('connections'),
+    messages: limit('messages'),
+    recipients: limit('recipients'),
+    failedAuthentications: limit('failedAuthentications'),
+    tlsHandshakes: limit('tlsHandshakes'),
+    unitMs: milliseconds(options.unit ?? '60s'),
+    remembered: within('rates.remembered', options.remembered ?? 10_000, 1),
+  }
+}
+
+function protocolTestConfig({ greetDelay, passed, passedFor, ...actions }: ProtocolTestOptions): ProtocolTestConfig {
+  return {
+    actions,
+    greetDelayMs: greetDelay === undefined ? 0 : milliseconds(greetDelay),
+    passed,
+    passedForMs: {
+      earlyTalker: milliseconds(passedFor?.earlyTalker ?? '1d'),
+      pipelining: milliseconds(passedFor?.pipelining ?? '30d'),
+      bareNewline: milliseconds(passedFor?.bareNewline ?? '30d'),
+    },
   }
 }
 

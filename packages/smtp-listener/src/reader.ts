@@ -31,6 +31,8 @@ export interface Reading {
   onChunkEnd(): boolean
   /** Bytes came while nothing may be sent; true when the reader shall drop them. */
   onBytes(): boolean
+  /** So many bytes more wait to be dealt with, or fewer. `stop`: no more are to be read meanwhile. */
+  onWaiting(bytes: number): 'go on' | 'stop'
   /** Something was read, and all that can be done about it for now has been done. */
   onRest(): void
   /** The client will send no more. Called after everything before it was dealt with. */
@@ -135,7 +137,8 @@ export class CommandReader extends SMTPStream {
     if (this.#stopped || this.#running) {
       this.#later.push(bytes)
       this.#laterSize += bytes.length
-      this.#sourcePaused = this.inData || this.#laterSize >= MOST_WAITING
+      const stop = this.#owner.onWaiting(bytes.length) === 'stop'
+      this.#sourcePaused = stop || this.inData || this.#laterSize >= MOST_WAITING
       return !this.#sourcePaused
     }
     this.#take(bytes)
@@ -293,6 +296,7 @@ export class CommandReader extends SMTPStream {
 
   #takeLater(): void {
     const later = this.#later.length === 1 ? this.#later[0]! : Buffer.concat(this.#later, this.#laterSize)
+    this.#owner.onWaiting(-this.#laterSize)
     this.#later = []
     this.#laterSize = 0
     this.#take(later)

@@ -87,7 +87,7 @@ export class Transaction implements ChunkedMessage {
   }
 
   answer(answer: Reply): true {
-    this.#pass(answer)
+    this.#manners.pass('bdat', answer)
     return true
   }
 
@@ -101,6 +101,7 @@ export class Transaction implements ChunkedMessage {
     if (this.#open) return this.#manners.refuse('mail', replies.NESTED_MAIL)
     const { command, refusal } = parseMail(line, terms)
     if (refusal !== undefined) return this.#manners.refuse('mail', refusal)
+    if (this.#manners.barred('mail')) return true
     this.#international = command.options.smtputf8 === true
     this.#binary = command.options.body === 'binarymime'
     const answer = this.#dialogue.mail(command)
@@ -116,6 +117,7 @@ export class Transaction implements ChunkedMessage {
     if (refusal !== undefined) return this.#manners.refuse('rcpt', refusal)
     // No mistake: a long list is sent in several messages (RFC 5321 §4.5.3.1.10).
     if (this.#recipients >= this.#maxRecipients) return this.#manners.decline('rcpt', replies.TOO_MANY_RECIPIENTS)
+    if (this.#manners.barred('rcpt', command.recipient)) return true
     const answer = this.#dialogue.rcpt(command)
     if (answer instanceof Promise) return this.#later(answer, (it) => this.#rcptAnswered(it))
     this.#rcptAnswered(answer)
@@ -205,20 +207,20 @@ export class Transaction implements ChunkedMessage {
 
   #mailAnswered(answer: Reply): void {
     this.#open = isPositive(answer)
-    this.#pass(answer)
+    this.#manners.pass('mail', answer)
   }
 
   #rcptAnswered(answer: Reply): void {
     if (isPositive(answer)) this.#recipients++
-    this.#pass(answer)
+    this.#manners.pass('rcpt', answer)
   }
 
   #dataAnswered(answer: DataAnswer): void {
     if (answer.kind === 'refuse') {
-      this.#pass(answer.reply)
+      this.#manners.pass('data', answer.reply)
       return
     }
-    this.#sink = answer.body
+    this.#sink = this.#line.watched(answer.body)
     if (this.#over) {
       this.abort()
       return
@@ -229,7 +231,7 @@ export class Transaction implements ChunkedMessage {
 
   #chunksBegun(answer: DataAnswer): Reply | undefined {
     if (answer.kind === 'refuse') return answer.reply
-    this.#sink = answer.body
+    this.#sink = this.#line.watched(answer.body)
     if (this.#over) this.abort()
     return undefined
   }
@@ -238,7 +240,7 @@ export class Transaction implements ChunkedMessage {
   #sendReceipts(receipts: readonly Reply[]): void {
     const wanted = this.#protocol === 'lmtp' ? this.#recipients : 1
     this.end()
-    this.#manners.forgive()
+    this.#manners.forgive(receipts)
     let closes = false
     for (let index = 0; index < wanted; index++) {
       const answer = receipts[index] ?? LOCAL_ERROR
@@ -246,12 +248,7 @@ export class Transaction implements ChunkedMessage {
       closes ||= closesConnection(answer)
     }
     if (closes) this.#line.close()
-  }
-
-  /** A reply of the intake, as it stands. */
-  #pass(answer: Reply): void {
-    this.#line.say(replies.wireReply(answer))
-    if (closesConnection(answer)) this.#line.close()
+    else this.#manners.blame(receipts)
   }
 
   #later<A>(answer: Promise<A>, settle: (answer: A) => void): false {

@@ -145,8 +145,8 @@ export function scriptedIntake(script: IntakeScript = {}): ScriptedIntake {
         reset(): void {
           calls.push('reset')
         },
-        refused(stage, refusal): void {
-          calls.push(`refused ${stage} ${refusal.code}`)
+        refused(stage, refusal, detail): void {
+          calls.push(`refused ${stage} ${refusal.code}${detail?.reason === undefined ? '' : ` ${detail.reason}`}`)
         },
         close(): void {
           if (over) calls.push('closed twice')
