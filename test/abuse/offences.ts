@@ -172,7 +172,7 @@ export const OFFENCES: readonly Offence[] = [
     ['MAIL FROM:<ann@example.net>', 'MAIL FROM:<ann@example.net>', 'DATA', 'RSET', 'RCPT TO:<bob@example.org>', 'DATA'],
     /^220 250 250 503 554 250 503 503$/,
   ),
-  commands('BDAT', ['MAIL FROM:<ann@example.net>', 'BDAT 5 LAST'], /^220 250 250 554$/),
+  commands('BDAT', ['MAIL FROM:<ann@example.net>', 'BDAT 3 LAST', 'abcNOOP'], /^220 250 250 554 250$/),
   commands('a declared size beyond the limit', [`MAIL FROM:<ann@example.net> SIZE=${MAX_SIZE + 1}`], /^220 250 552$/),
   commands('bare line feeds', ['NOOP\nNOOP\nNOOP\nNOOP\nNOOP'], /^220 250 500 500 500 421$/),
   {

@@ -74,13 +74,13 @@ export class Chunking {
     this.#received = 0
   }
 
-  /** One BDAT command. `greeted`: whether the client has said EHLO or LHLO. */
-  command(line: string, greeted: 'greeted' | 'not greeted'): boolean {
+  /** One BDAT command. `tooEarly`: the refusal where the client has not said EHLO or LHLO. */
+  command(line: string, tooEarly: Reply | undefined): boolean {
     const words = BDAT.exec(line)
     if (words === null) return this.#manners.dismiss('bdat', replies.BDAT_SYNTAX)
     const size = Number(words[1])
     const last = words[2] !== undefined
-    const refusal = greeted === 'greeted' ? this.#refusal(size) : replies.HELO_FIRST
+    const refusal = tooEarly ?? this.#refusal(size)
     if (refusal !== undefined) return this.#discard({ size, last, refusal, refusedBy: 'engine' })
     const chunk: Chunk = { size, last }
     if (this.#state === 'under way') return this.#expect(chunk, 'next')

@@ -189,7 +189,7 @@ export class Conversation implements MailTerms {
       case 'STARTTLS':
         return form === 'bare' ? this.#obeyBare(verb) : this.manners.refuse(verb.toLowerCase(), replies.NO_ARGUMENT)
       case 'BDAT':
-        return this.transaction.chunks.command(line, this.#extended ? 'greeted' : 'not greeted')
+        return this.transaction.chunks.command(line, this.#extended ? undefined : this.#introduceYourself)
       case 'AUTH':
         if (this.#authentication === undefined) return this.manners.refuse('auth', replies.NOT_IMPLEMENTED)
         if (!this.#extended) return this.manners.refuse('auth', this.#introduceYourself)

@@ -14,7 +14,10 @@ export type VerbHandler = (argument: string, session: Session) => Awaitable<Repl
  * Something a host adds to the protocol (RFC 5321 §2.2).
  *
  * @example
- * const clock: Extension = { keyword: () => 'XTIME', verbs: { XTIME: () => reply(250, '2.0.0', new Date().toISOString()) } }
+ * const whoAmI: Extension = {
+ *   keyword: () => 'XWHOAMI',
+ *   verbs: { XWHOAMI: (_argument, session) => reply(250, '2.0.0', session.user ?? 'nobody') },
+ * }
  */
 export interface Extension {
   /** The line of the EHLO answer, printable ASCII; undefined where this session is not offered it. Asked at each EHLO. */

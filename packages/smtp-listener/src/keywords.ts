@@ -7,8 +7,6 @@ export interface Offer {
   readonly terms: MailTerms
   readonly maxSize: number
   readonly maxRecipients: number
-  /** Messages of one connection (RFC 9422 MAILMAX), where there is a limit. */
-  readonly maxMessages?: number | undefined
   /** ms since the epoch. */
   readonly now: number
   /** The line of AUTH. */
@@ -32,13 +30,14 @@ const PLAIN: readonly (readonly [Capability, string])[] = [
 
 /** The keyword lines of an EHLO answer. */
 export function keywords(offer: Offer): readonly string[] {
-  const { terms, maxSize, maxRecipients, maxMessages, auth, own, trusted, tls } = offer
+  const { terms, maxSize, maxRecipients, auth, own, trusted, tls } = offer
   const lines = ['PIPELINING', `SIZE ${maxSize}`, '8BITMIME']
   if (terms.offers('smtputf8')) lines.push('SMTPUTF8')
   lines.push('CHUNKING')
   for (const [capability, keyword] of PLAIN) if (terms.offers(capability)) lines.push(keyword)
   if (terms.offers('futurerelease')) lines.push(futureRelease(offer.now))
-  lines.push(`LIMITS RCPTMAX=${maxRecipients}${maxMessages === undefined ? '' : ` MAILMAX=${maxMessages}`}`)
+  // The place for MAILMAX, once a connection has a limit of messages (RFC 9422 §4).
+  lines.push(`LIMITS RCPTMAX=${maxRecipients}`)
   if (auth !== undefined) lines.push(auth)
   if (own !== undefined) lines.push(...own)
   if (trusted !== undefined) lines.push(...trusted)

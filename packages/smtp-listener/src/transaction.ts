@@ -1,6 +1,6 @@
 /**
- * MAIL, RCPT, DATA or BDAT, and the message (RFC 5321 §3.3), one transaction after the other. It minds the order, the syntax and
- * the number of recipients; whether mail is wanted is the dialogue's to say.
+ * MAIL, RCPT, DATA or BDAT, and the message (RFC 5321 §3.3), one transaction after the other. It minds the order, the
+ * syntax and the number of recipients; whether mail is wanted is the dialogue's to say.
  *
  * A sink that fails is aborted, the rest of the message is read and thrown away, and the answer is 451 4.3.0. A message
  * that does not come to its end is aborted too, and so is one that its sink calls hopeless: then the connection ends.
@@ -75,7 +75,7 @@ export class Transaction implements ChunkedMessage {
     return this.#chunks
   }
 
-  /** RSET, EHLO, and the like. */
+  /** RSET, EHLO, and the like. What has come of a message in chunks is given up. */
   end(): void {
     // Only a message in chunks can be under way when a command comes.
     if (this.#sink !== null) this.abort()
