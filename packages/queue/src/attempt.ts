@@ -87,7 +87,7 @@ export async function attempt(
       // Whoever should be told cannot be routed now: what failed is kept, and fails again later. What was delivered
       // must not be delivered again for the sake of a notice.
       parts.events.emit({ type: 'failure', where: `notice about ${claim.entry.message}`, error })
-      if (failed.length > 0) conclusions = postponeFailures(claim, conclusions, now, parts.retry)
+      conclusions = postponeFailures(claim, conclusions, now, parts.retry)
     }
   }
   const settlement: Settlement = {
