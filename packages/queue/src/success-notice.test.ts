@@ -1,6 +1,6 @@
 import type { Notify, OkOutcome, Outcome, Recipient } from '@mailwright/core'
 import { reply } from '@mailwright/core'
-import { failed, testJob } from '@mailwright/testing'
+import { failed, mailbox, testJob } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { addressees, CALL, caredFor, type QueueBench } from './testing-support/queue-bench.ts'
 
@@ -63,6 +63,48 @@ describe('a sender who asks to hear of success', () => {
     const bench = await started({ outcomes: outcomes(served) })
     await send(bench, { 'ann@example.org': ['success'] })
     expect(notices(bench)).toEqual([])
+  })
+
+  it('hears that an alias for several was expanded, and not for whom', async () => {
+    const bench = await started({
+      outcomes: outcomes(ok('delivered')),
+      routes: {
+        'team@example.org': { kind: 'expand', into: [mailbox('ann@example.org'), mailbox('bob@example.com')] },
+      },
+    })
+    await send(bench, { 'team@example.org': ['success', 'failure'] })
+    const [notice, ...more] = notices(bench)
+    expect(more).toEqual([])
+    expect(notice).toMatch(/Final-Recipient: rfc822; team@example\.org[\s\S]*Action: expanded/)
+    expect(notice).not.toMatch(/ann@|bob@/)
+    const served = bench.smtp.jobs
+      .flatMap((job) => job.envelope.recipients)
+      .filter(({ notify }) => notify !== undefined)
+    expect(served.map(({ address, notify }) => [address.local, notify])).toEqual([
+      ['ann', ['failure']],
+      ['bob', ['failure']],
+    ])
+    expect(await bench.entries()).toEqual([])
+  })
+
+  it('who asked for nothing else hears nothing of those behind the alias', async () => {
+    const keep = { transport: 'smtp', destination: 'example.org' }
+    const bench = await started({
+      outcomes: ({ address }) => (address.local === 'ann' ? failed('550 5.1.1 gone') : ok('delivered')),
+      routes: { 'team@example.org': { kind: 'expand', into: [mailbox('ann@example.org')], keep } },
+    })
+    await send(bench, { 'team@example.org': ['success'] })
+    expect(notices(bench)).toHaveLength(1)
+    expect(notices(bench)[0]).toContain('Action: expanded')
+  })
+
+  it('hears of the one address behind an alias', async () => {
+    const bench = await started({
+      outcomes: outcomes(ok('delivered')),
+      routes: { 'info@example.org': { kind: 'expand', into: [mailbox('ann@example.org')] } },
+    })
+    await send(bench, { 'info@example.org': ['success'] })
+    expect(notices(bench)[0]).toMatch(/Final-Recipient: rfc822; ann@example\.org[\s\S]*Action: delivered/)
   })
 
   it('hears of success and failure in one notice', async () => {
