@@ -100,6 +100,8 @@ export type MailEvent =
   /** A notice about `message` was queued as `dsn`. */
   | {
       readonly type: 'message.bounced'
+      /** What the notice is about; absent means failure. */
+      readonly about?: 'failure' | 'success' | 'both'
       readonly message: MessageId
       readonly dsn: MessageId
       readonly sender: Mailbox

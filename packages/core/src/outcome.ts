@@ -15,6 +15,8 @@ export interface OkOutcome {
   readonly status: 'ok'
   readonly action: 'delivered' | 'relayed' | 'queued' | 'expanded' | 'discarded'
   readonly reply: Reply<PositiveCode>
+  /** The next server has been asked to tell the sender of success (RFC 3461 §5.2.1). Absent: nobody has. */
+  readonly reportedBy?: 'next-hop' | undefined
   readonly remote?: RemoteAnswer | undefined
 }
 

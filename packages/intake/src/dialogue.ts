@@ -15,7 +15,6 @@ import {
   type Environment,
   type Events,
   isRefusal,
-  LOCAL_ERROR,
   type Mailbox,
   type MailCommand,
   MailwrightError,
@@ -25,8 +24,6 @@ import {
   type Reply,
   reply,
   type TlsFacts,
-  type TransientCode,
-  toRefusal,
 } from '@mailwright/core'
 import { ClientCall } from './client-call.ts'
 import {
@@ -49,6 +46,7 @@ import { type BodyOwner, IncomingBody } from './incoming-body.ts'
 import { claimSession, type LiveSession, openSession, secureSession } from './live-session.ts'
 import { LiveTransaction } from './live-transaction.ts'
 import type { IntakeSettings } from './mail-intake.ts'
+import { askEtrn, refusingNow } from './outside-answers.ts'
 import { type PolicyPanel, policyPanel } from './policy-panel.ts'
 import type { Reception } from './receive-message.ts'
 import { type Ruling, refusalOf, SILENCE, together } from './stage.ts'
@@ -155,16 +153,8 @@ export class MailDialogue implements Dialogue, BodyOwner {
     const { etrn } = this.#settings
     if (etrn === undefined) return NO_ETRN
     const told = (answer: Reply): Reply => (isRefusal(answer) ? this.#report('etrn', answer) : answer)
-    const failed = (error: unknown): Reply => {
-      this.#events.emit({ type: 'failure', where: 'etrn', error })
-      return told(toRefusal(error))
-    }
-    try {
-      const answer = etrn(domain, this.session)
-      return answer instanceof Promise ? answer.then(told, failed) : told(answer)
-    } catch (error) {
-      return failed(error)
-    }
+    const answer = askEtrn(etrn, domain, this.session, this.#events)
+    return answer instanceof Promise ? answer.then(told) : told(answer)
   }
 
   vrfy(_argument: string): Awaitable<Reply> {
@@ -178,7 +168,7 @@ export class MailDialogue implements Dialogue, BodyOwner {
       if (unready !== undefined) return this.#refuseMail(unready, command)
     }
     if ((command.declaredSize ?? 0) > this.#settings.maxSize) return this.#refuseMail(TOO_LARGE, command)
-    const busy = this.#refusing()
+    const busy = refusingNow(this.#settings.transport, this.#events)
     if (busy) return this.#refuseMail(busy, command)
     const transaction = new LiveTransaction(command)
     this.#transaction = transaction
@@ -225,7 +215,7 @@ export class MailDialogue implements Dialogue, BodyOwner {
     if (transaction.recipients.length === 0) return { kind: 'refuse', reply: NO_RECIPIENTS }
     if (form === 'data' && transaction.options.body === 'binarymime')
       return { kind: 'refuse', reply: this.#report('data', BINARY_NEEDS_BDAT) }
-    const busy = this.#refusing()
+    const busy = refusingNow(this.#settings.transport, this.#events)
     if (busy) return { kind: 'refuse', reply: this.#report('data', busy) }
     return this.#policies.ask<DataAnswer>(
       (policy) => policy.data?.(transaction, this.#call),
@@ -292,16 +282,6 @@ export class MailDialogue implements Dialogue, BodyOwner {
   #giveUp(): void {
     this.#call.end(new MailwrightError('ERR_MAILWRIGHT_TIMEOUT', 'the hand-off took too long'))
     this.#call = new ClientCall()
-  }
-
-  /** Why the transport takes nothing now; one that cannot even say so takes nothing. */
-  #refusing(): Reply<TransientCode> | null | undefined {
-    try {
-      return this.#settings.transport.refusing?.()
-    } catch (error) {
-      this.#events.emit({ type: 'failure', where: `transport ${this.#settings.transport.name}`, error })
-      return LOCAL_ERROR
-    }
   }
 
   /** Ends the transaction, if there is one. */

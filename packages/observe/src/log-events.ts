@@ -140,6 +140,7 @@ export function eventFields(event: MailEvent): object {
         notice: event.dsn,
         from: formatMailbox(event.sender),
         to: addressList(event.recipients),
+        ...(event.about === undefined ? {} : { about: event.about }),
       }
     case 'message.undeliverable':
       return { id: event.message, to: addressList(event.recipients) }

@@ -56,6 +56,7 @@ function tellBounce(events: Events, { claim, conclusions, bounce }: SettledAttem
       dsn: bounce.message.id,
       sender: sender!,
       recipients: bounce.recipients,
+      ...(bounce.about === 'failure' ? {} : { about: bounce.about }),
     })
   }
 }

@@ -79,11 +79,13 @@ export async function attempt(
   }
   received(conclusions.unreachable ? 'unreachable' : 'answered')
   let bounce: Bounce | 'undeliverable' | undefined
-  if (conclusions.failed.length > 0) {
+  const { failed, succeeded } = conclusions
+  if (failed.length > 0 || succeeded.length > 0) {
     try {
-      bounce = await bounceFor(parts, claim, conclusions.failed, call)
+      bounce = await bounceFor(parts, claim, failed, call, succeeded)
     } catch (error) {
-      // Whoever should be told cannot be routed now: what failed is kept, and fails again later.
+      // Whoever should be told cannot be routed now: what failed is kept, and fails again later. What was delivered
+      // must not be delivered again for the sake of a notice.
       parts.events.emit({ type: 'failure', where: `notice about ${claim.entry.message}`, error })
       conclusions = postponeFailures(claim, conclusions, now, parts.retry)
     }

@@ -1,21 +1,23 @@
 /**
- * Whom to tell about failed recipients, and how: a delivery status notification to the sender (RFC 3461, RFC 3464),
- * stored in the same transaction as the failure it reports. The null sender is never told: notices do not bounce.
+ * Whom to tell about recipients that failed, or that were served where the sender asked to hear of it, and how: a delivery status notification to the sender (RFC 3461, RFC 3464),
+ * stored in the same transaction as what it reports. The null sender is never told: notices do not bounce.
  */
 import {
   type Call,
   type Claim,
   type Environment,
+  type FailedOutcome,
   MailwrightError,
   type MessageId,
   type MessageSource,
   type NewMessage,
+  type OkOutcome,
   type Recipient,
   type Router,
 } from '@mailwright/core'
-import { buildDsn, type DsnReport, dsnOptions } from '@mailwright/message'
+import { buildDsn, type DsnAction, type DsnReport, dsnOptions } from '@mailwright/message'
 import { entriesOf, routeAll } from './routing.ts'
-import type { FailedRecipient } from './settlement.ts'
+import type { FailedRecipient, SucceededRecipient } from './settlement.ts'
 
 export interface BounceParts {
   readonly hostname: string
@@ -28,10 +30,14 @@ export interface Bounce {
   readonly message: NewMessage
   readonly source: MessageSource
   readonly recipients: readonly Recipient[]
+  readonly about: 'failure' | 'success' | 'both'
 }
 
+const KINDS = { failure: 'failed', success: 'delivered', both: 'mixed' } as const
+
 /**
- * The notice about these failures: undefined when nobody asked for one, `undeliverable` when there is nobody to tell.
+ * The notice about these recipients: undefined when nobody asked for one, `undeliverable` when there is nobody to tell of
+ * a failure. Success that nobody can be told of is success all the same.
  * Rejects when the sender's address cannot be routed now.
  */
 export async function bounceFor(
@@ -39,22 +45,25 @@ export async function bounceFor(
   claim: Claim,
   failures: readonly FailedRecipient[],
   call: Call,
+  successes: readonly SucceededRecipient[] = [],
 ): Promise<Bounce | 'undeliverable' | undefined> {
   const reported = failures.filter(({ recipient }) => wantsFailureNotice(recipient))
-  if (reported.length === 0) return undefined
+  if (reported.length === 0 && successes.length === 0) return undefined
+  const about = successes.length === 0 ? 'failure' : reported.length === 0 ? 'success' : 'both'
+  const nobodyToTell = about === 'success' ? undefined : 'undeliverable'
   const { sender } = claim.entry
-  if (sender === null) return 'undeliverable'
+  if (sender === null) return nobodyToTell
   const to: Recipient = { id: 1, address: sender, original: sender }
   const routed = await routeAll(parts.router, null, [to], call)
   if (routed.every((each) => each.refusal !== undefined)) {
     const temporary = routed.find((each) => each.refusal!.code < 500)?.refusal
-    if (temporary === undefined) return 'undeliverable'
+    if (temporary === undefined) return nobodyToTell
     throw new MailwrightError('ERR_MAILWRIGHT_UNEXPECTED', 'the sender cannot be routed now', { reply: temporary })
   }
   const now = parts.environment.clock.now()
   const id = parts.nextId()
   const report: DsnReport = {
-    kind: 'failed',
+    kind: KINDS[about],
     hostname: parts.hostname,
     id,
     at: now,
@@ -66,10 +75,10 @@ export async function bounceFor(
       options: claim.options,
       source: claim.message,
     },
-    recipients: reported.map(({ recipient, outcome }) => ({
+    recipients: [...reported, ...successes].map(({ recipient, outcome }) => ({
       recipient,
       reply: outcome.reply,
-      action: 'failed',
+      action: actionOf(outcome),
       ...(outcome.remote === undefined ? {} : { remote: outcome.remote }),
     })),
   }
@@ -78,8 +87,15 @@ export async function bounceFor(
   return {
     message: { id, sender: null, options: dsnOptions(report, source), arrivedAt: now, entries },
     source,
-    recipients: reported.map((each) => each.recipient),
+    recipients: [...reported, ...successes].map((each) => each.recipient),
+    about,
   }
+}
+
+/** RFC 3464 §2.3.3. Mail that an operator has thrown away counts as delivered. */
+function actionOf(outcome: FailedOutcome | OkOutcome): DsnAction {
+  if (outcome.status === 'failed') return 'failed'
+  return outcome.action === 'relayed' || outcome.action === 'expanded' ? outcome.action : 'delivered'
 }
 
 /** NOTIFY absent means failures are reported; NEVER, or a list without FAILURE, means they are not (RFC 3461 §4.1). */

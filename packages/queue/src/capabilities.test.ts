@@ -25,7 +25,7 @@ describe('a queue promises', () => {
     ],
     ['little when one of them honours nothing', [honouring('smtputf8'), plain], ['futurerelease']],
     ['little when the first of them honours nothing', [plain, honouring('smtputf8')], ['futurerelease']],
-    ['no notices of success, which it does not send', [honouring('dsn', 'smtputf8')], ['futurerelease', 'smtputf8']],
+    ['the notices a sender asks for', [honouring('dsn', 'smtputf8')], ['dsn', 'futurerelease', 'smtputf8']],
     ['nothing that would have to be the whole system', [honouring('etrn', 'deliverby')], ['futurerelease']],
   ])('%s', (_what, transports, expected) => {
     const block = messageQueue({
@@ -40,14 +40,24 @@ describe('a queue promises', () => {
 
 describe('mail that is not to be delivered before a time', () => {
   it('waits in the queue until then', async () => {
-    const { send, smtp, clock, entries } = await started()
+    const { send, smtp, clock, entries, faults } = await started()
     const notBefore = clock.now() + 2 * HOUR
     await send({ to: ['ann@example.org', 'bob@example.com'], options: { notBefore } })
     await clock.advance(2 * HOUR - 1)
     expect(smtp.jobs).toEqual([])
+    expect(faults.count('claim')).toBe(0)
     expect((await entries()).map(({ dueAt }) => dueAt)).toEqual([notBefore, notBefore])
     await clock.advance(1)
     expect(smtp.delivered).toEqual(['ann@example.org', 'bob@example.com'])
+  })
+
+  it('goes on time also when that is soon', async () => {
+    const { send, smtp, clock } = await started()
+    await send({ options: { notBefore: clock.now() + 61_000 } })
+    await clock.advance(60_999)
+    expect(smtp.jobs).toEqual([])
+    await clock.advance(1)
+    expect(smtp.delivered).toEqual(['ann@example.org'])
   })
 
   it('does not keep back other mail, and is not kept back by it', async () => {

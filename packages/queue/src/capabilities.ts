@@ -4,8 +4,8 @@
  */
 import type { Capability, Transport } from '@mailwright/core'
 
-/** DSN is not passed on: the queue itself sends no notices of success yet (RFC 3461 §5.2.2). */
-const NOT_WITH_QUEUE: ReadonlySet<Capability> = new Set(['dsn', 'etrn', 'deliverby'])
+/** A transport cannot honour these behind a queue. */
+const NOT_WITH_QUEUE: ReadonlySet<Capability> = new Set(['etrn', 'deliverby'])
 
 /** What all of these transports honour, and what the queue honours of itself. */
 export function queueCapabilities(transports: Iterable<Transport>): ReadonlySet<Capability> {

@@ -14,7 +14,7 @@ import {
   type Routing,
   reply,
 } from '@mailwright/core'
-import { errorLane } from './error-lane.ts'
+import { EXPANDED_LANE, errorLane } from './error-lane.ts'
 
 /** A recipient after routing: a lane, or the refusal of its router. */
 export interface Routed {
@@ -71,15 +71,29 @@ export async function routeAll(
     else if (routing.kind === 'refuse') routed.push({ recipient, lane: undefined, refusal: routing.reply })
     else {
       budget.left -= routing.into.length
-      if (routing.keep !== undefined) routed.push({ recipient, lane: laneKey(routing.keep), refusal: undefined })
+      const several = routing.into.length + (routing.keep === undefined ? 0 : 1) > 1
+      const asked = several && budget.left >= 0 && recipient.notify?.includes('success') === true
+      if (asked) routed.push({ recipient: { ...recipient, id: nextId++ }, lane: EXPANDED_LANE, refusal: undefined })
+      const member = asked ? withoutSuccess(recipient) : recipient
+      if (routing.keep !== undefined)
+        routed.push({ recipient: member, lane: laneKey(routing.keep), refusal: undefined })
       else if (routing.into.length === 0) routed.push({ recipient, lane: undefined, refusal: NOBODY })
       if (budget.left >= 0) {
         for (const address of routing.into)
-          stops.push({ recipient: { ...recipient, id: nextId++, address }, via: [...via, key], budget })
+          stops.push({ recipient: { ...member, id: nextId++, address }, via: [...via, key], budget })
       } else routed.push({ recipient: { ...recipient, id: nextId++ }, lane: undefined, refusal: TOO_MANY })
     }
   }
   return routed
+}
+
+/**
+ * Who stands behind an alias of several is not the sender's to know when all goes well: the alias itself is reported as
+ * expanded, and its members no more (RFC 3461 §5.2.7).
+ */
+function withoutSuccess(recipient: Recipient): Recipient {
+  const notify = recipient.notify!.filter((wish) => wish !== 'success')
+  return { ...recipient, notify: notify.length === 0 ? ['never'] : notify }
 }
 
 /** Groups routed recipients into entries of at most `recipientLimit`. */

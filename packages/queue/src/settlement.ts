@@ -7,6 +7,7 @@ import {
   type DeferredOutcome,
   type FailedOutcome,
   LOCAL_ERROR,
+  type OkOutcome,
   type Outcome,
   type Recipient,
   type RecipientId,
@@ -20,6 +21,8 @@ import type { RetrySchedule } from './retry.ts'
 export interface Conclusions {
   readonly outcomes: ReadonlyMap<RecipientId, Outcome>
   readonly failed: readonly FailedRecipient[]
+  /** Those of whose success the sender wants to hear from us. */
+  readonly succeeded: readonly SucceededRecipient[]
   readonly deferred: readonly Recipient[]
   readonly retryAt: number
   /** Whether the destination itself could not be reached. */
@@ -31,6 +34,11 @@ export interface FailedRecipient {
   readonly outcome: FailedOutcome
 }
 
+export interface SucceededRecipient {
+  readonly recipient: Recipient
+  readonly outcome: OkOutcome
+}
+
 export interface RetryRules {
   readonly schedule: RetrySchedule
   readonly lifetimeMs: number
@@ -38,6 +46,7 @@ export interface RetryRules {
   readonly bounceLifetimeMs: number
 }
 
+const NOBODY: readonly SucceededRecipient[] = []
 const NO_OUTCOME: DeferredOutcome = {
   status: 'deferred',
   scope: 'message',
@@ -60,6 +69,7 @@ export function conclude(
   const outcomes = new Map<RecipientId, Outcome>()
   const failed: FailedRecipient[] = []
   const deferred: Recipient[] = []
+  let succeeded: SucceededRecipient[] | undefined
   let notBefore = 0
   let unreachable = false
   for (const recipient of entry.recipients) {
@@ -71,12 +81,20 @@ export function conclude(
     else if (outcome.status === 'deferred') {
       deferred.push(recipient)
       notBefore = Math.max(notBefore, outcome.notBefore ?? 0)
+    } else if (recipient.notify?.includes('success') === true && isOursToReport(outcome)) {
+      succeeded ??= []
+      succeeded.push({ recipient, outcome })
     }
   }
   const wait = deferred.length === 0 ? 0 : rules.schedule({ now, arrivedAt: since, attempt: entry.attempts + 1 })
   // However long a server asks us to wait, the mail is looked at when its time is over.
   const retryAt = Math.max(now + wait, Math.min(notBefore, since + lifetime))
-  return { outcomes, failed, deferred, retryAt, unreachable }
+  return { outcomes, failed, succeeded: succeeded ?? NOBODY, deferred, retryAt, unreachable }
+}
+
+/** A server with DSN reports what it is given, and so does another queue (RFC 3461 §5.2.1, §5.2.2). */
+function isOursToReport({ action, reportedBy }: OkOutcome): boolean {
+  return reportedBy === undefined && action !== 'queued'
 }
 
 /** RFC 3463 X.4.7: delivery time expired. The last answer is kept: it is why. */

@@ -290,8 +290,10 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    const { label } = this.#session
-    recordAccepted(transaction, answer.code < 300 ? relayed(label, answer) : refused(label, answer, 'message'))
+    const { label, capabilities } = this.#session
+    const offered = capabilities.dsn ? 'dsn' : 'no dsn'
+    const outcome = answer.code < 300 ? relayed(label, answer, offered) : refused(label, answer, 'message')
+    recordAccepted(transaction, outcome)
     this.#owner.answered(this.#clock.now() - transaction.endedAt)
     this.#finish(transaction)
   }

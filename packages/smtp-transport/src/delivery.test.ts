@@ -40,6 +40,12 @@ describe('their refusal', () => {
   })
 })
 
+it('a server with DSN reports success to the sender, another does not', () => {
+  const answer = { code: 250, lines: ['2.0.0 Ok'] }
+  expect(relayed(HOST, answer, 'dsn').reportedBy).toBe('next-hop')
+  expect(relayed(HOST, answer, 'no dsn').reportedBy).toBeUndefined()
+})
+
 it('their consent is ours with code 250', () => {
   expect(relayed(HOST, { code: 251, lines: ['2.6.0 one', '2.6.0 two'] })).toMatchObject({
     status: 'ok',

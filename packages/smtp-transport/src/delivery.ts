@@ -32,14 +32,15 @@ export function remoteAnswer(host: string, answer: ServerReply): RemoteAnswer {
     : { host, code: answer.code, enhanced, lines: answer.lines }
 }
 
-/** They took the message. */
-export function relayed(host: string, answer: ServerReply): OkOutcome {
+/** They took the message; with DSN they also took what the sender wants to hear. */
+export function relayed(host: string, answer: ServerReply, offered: 'dsn' | 'no dsn' = 'no dsn'): OkOutcome {
   const remote = remoteAnswer(host, answer)
   return {
     status: 'ok',
     action: 'relayed',
     reply: reply(250, fitting(remote.enhanced, 2), said(host, answer)),
     remote,
+    reportedBy: offered === 'dsn' ? 'next-hop' : undefined,
   }
 }
 

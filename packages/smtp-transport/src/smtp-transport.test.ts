@@ -1,3 +1,4 @@
+import type { MailOptions, Outcome } from '@mailwright/core'
 import { testScope } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { smtpTransport } from './smtp-transport.ts'
@@ -31,6 +32,35 @@ describe('a job without a lane', () => {
     const { deliver, end } = await world()
     expect([...(await deliver(job({ to: [] })))]).toEqual([])
     await end()
+  })
+})
+
+describe('what a sender wants to hear', () => {
+  const options: MailOptions = { ret: 'hdrs', envid: 'QQ+2B1' }
+  const wishes = { notify: ['success', 'delay'], orcpt: 'rfc822;ann+2Bx@example.org' } as const
+
+  async function sent(capabilities: readonly string[]): Promise<readonly [string[], Outcome]> {
+    const { deliver, server, end } = await world({}, { capabilities: ['PIPELINING', ...capabilities] })
+    const plain = job({ options })
+    const recipients = plain.envelope.recipients.map((each) => ({ ...each, ...wishes }))
+    const outcomes = await deliver({ ...plain, envelope: { ...plain.envelope, recipients } })
+    await end()
+    const commands = server.visits[0]!.commands.filter((command) => /^(MAIL|RCPT)/.test(command))
+    return [commands, [...outcomes.values()][0]!]
+  }
+
+  it('goes on to a server that offers DSN, which reports it from then on', async () => {
+    const [[mail, rcpt], outcome] = await sent(['DSN'])
+    expect(mail).toMatch(/ RET=HDRS ENVID=QQ\+2B1$/)
+    expect(rcpt).toMatch(/ NOTIFY=SUCCESS,DELAY ORCPT=rfc822;ann\+2Bx@example\.org$/)
+    expect(outcome).toMatchObject({ status: 'ok', reportedBy: 'next-hop' })
+  })
+
+  it('is kept from one that does not, and remains ours to report', async () => {
+    const [commands, outcome] = await sent([])
+    expect(commands.join()).not.toMatch(/RET|ENVID|NOTIFY|ORCPT/)
+    expect(outcome).toMatchObject({ status: 'ok', action: 'relayed' })
+    expect(outcome).not.toMatchObject({ reportedBy: 'next-hop' })
   })
 })
 
