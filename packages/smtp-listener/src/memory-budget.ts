@@ -99,10 +99,10 @@ export class MemoryBudget {
 
 /** A sink whose bytes are counted until its message is answered or given up. */
 class MeteredSink implements BodySink {
-  readonly #sink: BodySink
+  /** Let go of at the end: nothing of the message is kept from here. */
+  #sink: BodySink | undefined
   readonly #budget: MemoryBudget
   #held = 0
-  #over = false
 
   constructor(sink: BodySink, budget: MemoryBudget) {
     this.#sink = sink
@@ -110,22 +110,28 @@ class MeteredSink implements BodySink {
   }
 
   write(chunk: Uint8Array): Awaitable<void> {
-    const written = this.#sink.write(chunk)
-    const held = this.#sink.held === undefined ? this.#held + chunk.length : this.#sink.held()
+    const sink = this.#sink
+    if (sink === undefined) return
+    const written = sink.write(chunk)
+    // Given up within that: nothing is held any more.
+    if (this.#sink === undefined) return written
+    const held = sink.held === undefined ? this.#held + chunk.length : sink.held()
     const change = held - this.#held
     this.#held = held
-    const room = this.#over ? undefined : this.#budget.hold(this, change)
+    const room = this.#budget.hold(this, change)
     if (room === undefined) return written
     return written instanceof Promise ? written.then(() => room) : room
   }
 
   hopeless(): Reply | undefined {
-    return this.#sink.hopeless()
+    return this.#sink?.hopeless()
   }
 
   end(): Awaitable<readonly Reply[]> {
+    const sink = this.#sink
+    this.#sink = undefined
     try {
-      const replies = this.#sink.end()
+      const replies = sink?.end() ?? []
       if (replies instanceof Promise) {
         const done = (): void => this.#done()
         replies.then(done, done)
@@ -138,12 +144,13 @@ class MeteredSink implements BodySink {
   }
 
   abort(): void {
+    const sink = this.#sink
+    this.#sink = undefined
     this.#done()
-    this.#sink.abort()
+    sink?.abort()
   }
 
   #done(): void {
-    this.#over = true
     this.#budget.release(this, this.#held)
   }
 }
