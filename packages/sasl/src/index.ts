@@ -1,0 +1,8 @@
+export * from './certificate-authentication.ts'
+export * from './credentials.ts'
+export * from './password-authentication.ts'
+export * from './password-file.ts'
+export { matches } from './password-hash.ts'
+export * from './stored-secret.ts'
+export * from './token-authentication.ts'
+export * from './user-table.ts'
