@@ -3,6 +3,8 @@ import type { Clock } from '@mailwright/core'
 
 export interface FailureCount {
   add(key: string): void
+  /** Begins the key's window anew, with one. */
+  renew(key: string): void
   /** Failures in the key's window. */
   count(key: string): number
   readonly size: number
@@ -19,16 +21,19 @@ export function failureCount(clock: Clock, windowMs: number, maxEntries: number)
     return undefined
   }
 
+  function renew(key: string): void {
+    entries.delete(key)
+    entries.set(key, { count: 1, until: clock.now() + windowMs })
+    if (entries.size > maxEntries) entries.delete(entries.keys().next().value!)
+  }
+
   return {
     add(key: string): void {
       const entry = current(key)
-      if (entry !== undefined) {
-        entry.count++
-        return
-      }
-      entries.set(key, { count: 1, until: clock.now() + windowMs })
-      if (entries.size > maxEntries) entries.delete(entries.keys().next().value!)
+      if (entry === undefined) renew(key)
+      else entry.count++
     },
+    renew,
     count: (key) => current(key)?.count ?? 0,
     get size(): number {
       return entries.size

@@ -79,7 +79,7 @@ function create({ environment: { clock } }: Scope, options: LimitedOptions): Aut
     if (step.kind === 'failure') {
       networks.add(network)
       if (login !== undefined) logins.add(login)
-    } else if (!over) trusted.add(pair)
+    } else if (!over) trusted.renew(pair)
     return over ? refusal(step.user) : step
   }
 
@@ -90,12 +90,23 @@ function create({ environment: { clock } }: Scope, options: LimitedOptions): Aut
       const network = clientNetwork(context.session.client.address)
       if (networks.count(network) >= perNetwork) return endedExchange(refusal(undefined))
       const exchange = authenticator.begin(mechanism, context, call)
+      let answered: 'nothing' | 'something' | 'all' = 'nothing'
       return {
         async step(response: Uint8Array | undefined): Promise<AuthenticationStep> {
           const step = await exchange.step(response)
-          return step.kind === 'challenge' ? step : judged(step, network)
+          if (step.kind !== 'challenge') {
+            answered = 'all'
+            return judged(step, network)
+          }
+          if (response !== undefined) answered = 'something'
+          return step
         },
-        cancel: () => exchange.cancel(),
+        cancel(): void {
+          // A challenge may have told that a token is wrong: who leaves then has guessed too.
+          if (answered === 'something') networks.add(network)
+          answered = 'all'
+          exchange.cancel()
+        },
       }
     },
   }

@@ -5,12 +5,13 @@ import type {
   AuthenticationExchange,
   AuthenticationStep,
   Authenticator,
+  Call,
   ChannelBinding,
   Session,
   TlsFacts,
 } from '@mailwright/core'
 
-export const call = { signal: new AbortController().signal }
+export const call: Call = { signal: new AbortController().signal }
 export const TLS: TlsFacts = { protocol: 'TLSv1.3', cipher: 'TLS_AES_256_GCM_SHA384' }
 
 export function session(changes: Partial<Session> = {}): Session {
