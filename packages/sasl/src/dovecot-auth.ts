@@ -69,6 +69,7 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
   let connection: DovecotConnection | undefined
   let connecting: Promise<DovecotConnection> | undefined
   let failedAt = Number.NEGATIVE_INFINITY
+  let told: unknown
   let pending = 0
   let offers = offersOf((options.mechanisms ?? ['PLAIN', 'LOGIN']).map((name) => ({ name, properties: ['plaintext'] })))
 
@@ -108,10 +109,15 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
       return made
     } catch (error) {
       failedAt = environment.clock.now()
-      // Told once per try to connect, however many clients wait for it.
-      if (!closing.signal.aborted) tell(scope, 'dovecot', error)
+      trouble(error)
       throw error
     }
+  }
+
+  /** Told once, however many clients meet with it. */
+  function trouble(error: unknown): void {
+    if (error !== told && !closing.signal.aborted) tell(scope, 'dovecot', error)
+    told = error
   }
 
   const offered = (session: Session): readonly string[] => (session.tls === undefined ? offers.clear : offers.tls)
@@ -158,7 +164,9 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
         if (answer.kind === 'challenge') state = state === 'new' ? 'open' : state
         else over()
         return answer
-      } catch {
+      } catch (error) {
+        // Who left, or came in the pause between two tries, is no news.
+        if (state !== 'over' && (using !== undefined || error === told)) trouble(error)
         over()
         return unavailable('Dovecot does not answer')
       }

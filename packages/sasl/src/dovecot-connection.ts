@@ -122,8 +122,8 @@ function handshake(
       const answer = Promise.withResolvers<DovecotLine>()
       waiting.set(number, answer)
       const timer = clock.after(patienceMs, () => {
-        connection.forget(number)
         answer.reject(timedOut())
+        connection.forget(number)
       })
       wire.write(formatLine(command, [String(number), ...parameters]))
       try {
