@@ -9,8 +9,6 @@ import { expect, onTestFinished } from 'vitest'
 export interface Dovecot {
   /** The path of the socket for clients. */
   readonly socket: string
-  /** Ends it, for a test of what happens then. */
-  stop(): Promise<void>
 }
 
 /** Starts it in `folder` with a password file; runs as whoever runs the test. It is ended with the test. */
@@ -19,16 +17,15 @@ export async function startDovecot(folder: string, users: string): Promise<Dovec
   mkdirSync(base, { recursive: true })
   chmodSync(folder, 0o755)
   writeFileSync(join(folder, 'users'), users)
-  const socket = join(base, 'auth-test')
+  const socket = dovecotSocket(folder)
   const config = join(folder, 'dovecot.conf')
   writeFileSync(config, dovecotConf(folder, base))
   const child = spawn('dovecot', ['-F', '-c', config], { stdio: 'ignore' })
   const ended = once(child, 'exit')
-  const stop = async (): Promise<void> => {
+  onTestFinished(async () => {
     child.kill()
     await ended
-  }
-  onTestFinished(stop)
+  })
   const log = join(folder, 'log')
   await expect
     .poll(() => existsSync(socket), {
@@ -36,7 +33,12 @@ export async function startDovecot(folder: string, users: string): Promise<Dovec
       message: existsSync(log) ? readFileSync(log, 'utf8') : 'no log',
     })
     .toBe(true)
-  return { socket, stop }
+  return { socket }
+}
+
+/** Where the socket is, or will be. */
+export function dovecotSocket(folder: string): string {
+  return join(folder, 'run', 'auth-test')
 }
 
 function dovecotConf(folder: string, base: string): string {
@@ -73,6 +75,9 @@ service auth-worker {
 }
 service anvil {
   chroot =
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
 }
 service stats {
   chroot =

@@ -127,7 +127,7 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
     if (pending >= maxPending) return endedExchange(unavailable('too many exchanges with Dovecot'))
     let using: DovecotConnection | undefined
     let number = 0
-    let state: 'new' | 'open' | 'over' = 'new'
+    let state = 'open' as 'open' | 'over'
     pending++
 
     function over(): void {
@@ -161,8 +161,7 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
       try {
         const line = await asked(response)
         const answer = meaning(line)
-        if (answer.kind === 'challenge') state = state === 'new' ? 'open' : state
-        else over()
+        if (answer.kind !== 'challenge') over()
         return answer
       } catch (error) {
         // Who left, or came in the pause between two tries, is no news.

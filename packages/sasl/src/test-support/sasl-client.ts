@@ -96,6 +96,8 @@ export function scramClient(user: string, password: string, options: ScramClient
     told: () => told,
     client: (challenge) => {
       if (challenge === undefined) return header + bare
+      // The server's proof, where it comes as a challenge, has no answer.
+      if (challenge.startsWith('v=')) return ''
       told = challenge
       const [, nonce, salt, iterations] = /^r=([^,]+),s=([^,]+),i=(\d+)$/.exec(challenge)!
       const salted = pbkdf2Sync(password, Buffer.from(salt!, 'base64'), Number(iterations), 32, 'sha256')
