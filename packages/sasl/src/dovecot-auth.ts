@@ -127,16 +127,17 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
     if (pending >= maxPending) return endedExchange(unavailable('too many exchanges with Dovecot'))
     let using: DovecotConnection | undefined
     let number = 0
-    let state = 'open' as 'open' | 'over'
+    let state: 'open' | 'over' = 'open'
     pending++
 
+    const isOver = (): boolean => state === 'over'
     function over(): void {
-      if (state !== 'over') pending--
+      if (!isOver()) pending--
       state = 'over'
       call.signal.removeEventListener('abort', cancel)
     }
     function cancel(): void {
-      if (state === 'over') return
+      if (isOver()) return
       over()
       using?.forget(number)
     }
@@ -146,14 +147,14 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
       const text = response === undefined ? undefined : Buffer.from(response).toString('base64')
       if (using !== undefined) return using.ask('CONT', number, [text ?? ''], timeoutMs)
       const made = await connected()
-      if (state === 'over') throw new MailwrightError('ERR_MAILWRIGHT_STOPPED', 'given up')
+      if (isOver()) throw new MailwrightError('ERR_MAILWRIGHT_STOPPED', 'given up')
       using = made
       number = made.number()
       return made.ask('AUTH', number, [mechanism, ...facts(session, service), ...initial(text)], timeoutMs)
     }
 
     async function step(response: Uint8Array | undefined): Promise<AuthenticationStep> {
-      if (state === 'over') return malformed('a response after the end')
+      if (isOver()) return malformed('a response after the end')
       if (response !== undefined && response.length > MAX_RESPONSE) {
         cancel()
         return malformed('response too long')
@@ -165,7 +166,7 @@ function create(scope: Scope, options: DovecotAuthOptions): Authenticator & Life
         return answer
       } catch (error) {
         // Who left, or came in the pause between two tries, is no news.
-        if (state !== 'over' && (using !== undefined || error === told)) trouble(error)
+        if (!isOver() && (using !== undefined || error === told)) trouble(error)
         over()
         return unavailable('Dovecot does not answer')
       }
