@@ -1,13 +1,13 @@
 /** What a token says of its user and for whom it was made, however it was checked. */
 import type { TokenVerdict } from './mechanisms/bearer.ts'
 
-export type Claims = Readonly<Record<string, unknown>>
+export type TokenClaims = Readonly<Record<string, unknown>>
 
 /** Which claim names the user, or a function that finds it. */
-export type UserClaim = string | ((claims: Claims) => string | undefined)
+export type UserClaim = string | ((claims: TokenClaims) => string | undefined)
 
 /** The user the claims name. An address that its owner has not confirmed names nobody. */
-export function userOf(claims: Claims, claim: UserClaim): TokenVerdict {
+export function userOf(claims: TokenClaims, claim: UserClaim): TokenVerdict {
   if (claim === 'email' && claims.email_verified === false) return refusedToken('the address is not verified')
   const user = typeof claim === 'string' ? claims[claim] : claim(claims)
   return typeof user === 'string' && user !== '' ? { kind: 'user', user } : refusedToken('the token names no user')

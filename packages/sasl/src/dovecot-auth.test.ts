@@ -96,6 +96,7 @@ describe('Dovecot', () => {
     ['FAIL\tN\tuser=ann\ttemp\n', 454],
     ['FAIL\tN\tuser=ann\tcode=temp_fail\n', 454],
     ['OK\tN\n', 454],
+    ['OK\tN\tuser=ann\x01nAUTH\n', 454],
     ['OK\tN\tuser=ann\tnologin\n', undefined],
   ])('lets nobody in by %j', async (said, code) => {
     const { authenticator } = await dovecot((line, number) =>

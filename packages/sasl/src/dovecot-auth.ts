@@ -23,6 +23,7 @@ import { tell } from './back-end.ts'
 import { connectDovecot, type DovecotConnection } from './dovecot-connection.ts'
 import { type DovecotLine, parameter } from './dovecot-line.ts'
 import { endedExchange, MAX_RESPONSE, malformed, refused, unavailable, type Verdict } from './exchange.ts'
+import { userName } from './identity.ts'
 
 export interface DovecotAuthOptions {
   /** The path of the socket, or address and port of an `inet_listener`. */
@@ -208,14 +209,15 @@ function initial(text: string | undefined): readonly string[] {
 /** What a line about our request means. */
 function meaning({ command, parameters }: DovecotLine): AuthenticationStep {
   if (command === 'CONT') return { kind: 'challenge', data: Buffer.from(parameters[0] ?? '', 'base64') }
-  const user = parameter(parameters, 'user')
+  // A name that is none, or could break a line of a log, goes no further.
+  const user = userName(parameter(parameters, 'user'))
   if (command === 'OK') return accepted(user, parameters)
   const temporary = parameter(parameters, 'temp') !== undefined || parameter(parameters, 'code') === 'temp_fail'
   return temporary ? unavailable('Dovecot: temporary failure', user) : refused('Dovecot: refused', user)
 }
 
 function accepted(user: string | undefined, parameters: readonly string[]): Verdict {
-  if (user === undefined || user === '') return unavailable('Dovecot names no user')
+  if (user === undefined) return unavailable('Dovecot names no user')
   // The password was right, and the user may not log in for all that.
   if (parameter(parameters, 'nologin') !== undefined) return refused('Dovecot: may not log in', user)
   const proof = parameter(parameters, 'resp')

@@ -5,7 +5,7 @@
  */
 import { type Clock, type Duration, MailwrightError, milliseconds } from '@mailwright/core'
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey, jwtVerify } from 'jose'
-import { type Claims, refusedToken, type UserClaim, userOf } from './claims.ts'
+import { refusedToken, type TokenClaims, type UserClaim, userOf } from './claims.ts'
 import type { BackEndCall } from './credentials.ts'
 import { type Fetch, fetchJson, secureUrl } from './fetch-json.ts'
 import type { TokenVerdict } from './mechanisms/bearer.ts'
@@ -78,7 +78,7 @@ export function jwks(options: JwksOptions): Tokens {
     return kept
   }
 
-  async function claimsOf(token: string, { find }: Keys, clock: Clock): Promise<Claims> {
+  async function claimsOf(token: string, { find }: Keys, clock: Clock): Promise<TokenClaims> {
     const { payload } = await jwtVerify(token, find, {
       issuer: options.issuer,
       audience,
@@ -90,7 +90,7 @@ export function jwks(options: JwksOptions): Tokens {
     return payload
   }
 
-  async function verified(token: string, clock: Clock): Promise<Claims> {
+  async function verified(token: string, clock: Clock): Promise<TokenClaims> {
     try {
       return await claimsOf(token, await keys(clock, maxAgeMs), clock)
     } catch (error) {

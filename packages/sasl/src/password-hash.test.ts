@@ -1,5 +1,6 @@
 /** Stored passwords as other programs make them; which made which is said beside it. */
 import { describe, expect, it } from 'vitest'
+import { passwordForms, textOf, userName } from './identity.ts'
 import { matches } from './password-hash.ts'
 import { parseSecret } from './stored-secret.ts'
 
@@ -80,5 +81,21 @@ describe('a stored password', () => {
     '$argon2id$v=19$m=99999999,t=3,p=1$4SVTNs8aYdLteV5sgqxW+g$Njo18WrTVqQZ',
   ])('is refused when it is none, or too costly: %s', (text) => {
     expect(parseSecret(text)).toBeUndefined()
+  })
+})
+
+describe('a name or a password', () => {
+  it.each(['', 'a\nb', 'a\0b', 'a\tb', 'x'.repeat(256), '\u00ad', 'a\u202eb', '\ud800'])('%j names nobody', (name) => {
+    expect(userName(name)).toBeUndefined()
+  })
+
+  it('is prepared as SASLprep says, with emoji let through', () => {
+    expect([userName('I\u00adX'), userName('\u2168'), userName('ann🐦')]).toEqual(['IX', 'IX', 'ann🐦'])
+    expect(passwordForms('a\u00a0b')).toEqual(['a b', 'a\u00a0b'])
+    expect([passwordForms(''), passwordForms('a\0'), passwordForms('x'.repeat(1_025))]).toEqual([[], [], []])
+  })
+
+  it('is read from UTF-8 and nothing else', () => {
+    expect([textOf(Buffer.from('ü')), textOf(Buffer.from([0xfc]))]).toEqual(['ü', undefined])
   })
 })

@@ -1,11 +1,10 @@
 /**
  * Checking a password against a stored hash. bcrypt, Argon2 and PBKDF2 run in native code off the main thread; SHA-crypt
- * runs here in slices, so that mail goes on meanwhile. Everything is compared in constant time.
+ * runs here in slices, so that mail goes on meanwhile. Everything is compared in constant time. The native libraries are
+ * loaded when the first such hash is checked: whoever has none pays nothing for them.
  */
 import { createHash, createHmac, pbkdf2 as deriveKey } from 'node:crypto'
 import { promisify } from 'node:util'
-import { verify as argon2 } from '@node-rs/argon2'
-import { verify as bcrypt } from '@node-rs/bcrypt'
 import { apacheMd5 } from './apache-md5.ts'
 import type { ScramKeys } from './credentials.ts'
 import { prepared, sameSecret } from './identity.ts'
@@ -23,9 +22,9 @@ const pbkdf2 = promisify(deriveKey)
 export async function matches(password: string, hash: PasswordHash): Promise<boolean> {
   switch (hash.scheme) {
     case 'bcrypt':
-      return bcrypt(password, hash.text)
+      return (await import('@node-rs/bcrypt')).verify(password, hash.text)
     case 'argon2':
-      return argon2(hash.text, password)
+      return (await import('@node-rs/argon2')).verify(hash.text, password)
     case 'sha-crypt':
       return sameSecret(await shaCrypt(hash.digest, password, hash.text), hash.text)
     case 'apr1':

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type Duration, MailwrightError, milliseconds } from '@mailwright/core'
-import { type Claims, isFor, refusedToken, type UserClaim, userOf } from './claims.ts'
+import { isFor, refusedToken, type TokenClaims, type UserClaim, userOf } from './claims.ts'
 import type { BackEndCall } from './credentials.ts'
 import { type Fetch, fetchJson, secureUrl } from './fetch-json.ts'
 import type { TokenVerdict } from './mechanisms/bearer.ts'
@@ -60,16 +60,16 @@ export function tokenIntrospection(options: TokenIntrospectionOptions): Tokens {
   /** By digest, the oldest first. */
   const kept = new Map<string, { readonly verdict: TokenVerdict; readonly until: number }>()
 
-  async function ask(token: string, call: BackEndCall): Promise<Claims> {
+  async function ask(token: string, call: BackEndCall): Promise<TokenClaims> {
     const body = new URLSearchParams({ token, token_type_hint: 'access_token' }).toString()
     const answer = await fetchJson(fetch, url, { method: 'POST', headers, body }, limits, call.clock, call)
-    if (typeof answer !== 'object' || answer === null || typeof (answer as Claims).active !== 'boolean') {
+    if (typeof answer !== 'object' || answer === null || typeof (answer as TokenClaims).active !== 'boolean') {
       throw new MailwrightError('ERR_MAILWRIGHT_PROTOCOL', `${name}: not an answer of RFC 7662`)
     }
-    return answer as Claims
+    return answer as TokenClaims
   }
 
-  function judged(claims: Claims, now: number): TokenVerdict {
+  function judged(claims: TokenClaims, now: number): TokenVerdict {
     if (claims.active !== true) return refusedToken('the token is not active')
     if (typeof claims.exp === 'number' && claims.exp * 1_000 <= now) return refusedToken('the token has expired')
     if (options.issuer !== undefined && claims.iss !== options.issuer) return refusedToken('of another issuer')
