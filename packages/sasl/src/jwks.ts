@@ -4,7 +4,7 @@
  * names an unknown one, at most every half minute. When they cannot be had, nobody is let in and clients are answered 454.
  */
 import { type Clock, type Duration, MailwrightError, milliseconds } from '@mailwright/core'
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey, jwtVerify } from 'jose'
+import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose'
 import { refusedToken, type TokenClaims, type UserClaim, userOf } from './claims.ts'
 import type { BackEndCall } from './credentials.ts'
 import { type Fetch, fetchJson, secureUrl } from './fetch-json.ts'
@@ -37,6 +37,9 @@ export interface JwksOptions {
 const ASYMMETRIC = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA', 'Ed25519']
 const MAX_BYTES = 512 * 1024
 const COOL_DOWN_MS = 30_000
+
+/** Loaded with the first token: whoever has none pays nothing for it. */
+const jose = () => import('jose')
 
 interface Keys {
   readonly find: JWTVerifyGetKey
@@ -74,11 +77,13 @@ export function jwks(options: JwksOptions): Tokens {
 
   async function ask(clock: Clock): Promise<Keys> {
     const set = await fetchJson(fetch, url, { headers: { accept: 'application/json' } }, limits, clock)
+    const { createLocalJWKSet } = await jose()
     kept = { find: createLocalJWKSet(set as JSONWebKeySet), at: clock.now() }
     return kept
   }
 
   async function claimsOf(token: string, { find }: Keys, clock: Clock): Promise<TokenClaims> {
+    const { jwtVerify } = await jose()
     const { payload } = await jwtVerify(token, find, {
       issuer: options.issuer,
       audience,
@@ -94,6 +99,7 @@ export function jwks(options: JwksOptions): Tokens {
     try {
       return await claimsOf(token, await keys(clock, maxAgeMs), clock)
     } catch (error) {
+      const { errors } = await jose()
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error
       return claimsOf(token, await keys(clock, Math.min(maxAgeMs, COOL_DOWN_MS)), clock)
     }
@@ -105,6 +111,7 @@ export function jwks(options: JwksOptions): Tokens {
       try {
         return userOf(await verified(token, clock), user)
       } catch (error) {
+        const { errors } = await jose()
         if (!(error instanceof errors.JOSEError) || error instanceof errors.JWKSInvalid) throw error
         return refusedToken(`token refused: ${error.code}`)
       }
