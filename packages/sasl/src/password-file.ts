@@ -69,7 +69,7 @@ export function passwordFile(path: string, options: PasswordFileOptions = {}): C
     name: options.name ?? 'password-file',
     async verify(user: string, password: string, call: BackEndCall): Promise<boolean> {
       const { byName, typical } = await current(call)
-      return secrets.check(password, byName.get(user), typical)
+      return secrets.check(password, byName.get(user), typical, call)
     },
     async stored(user: string, call: BackEndCall): Promise<StoredSecret | undefined> {
       const hash = (await current(call)).byName.get(user)

@@ -2,6 +2,7 @@
  * What `passwordFile` and `userTable` share: a password against what is stored, an unknown user against what is stored
  * for somebody else, so that both take the same time. Slow hashes have a bound.
  */
+import { type Call, throwIfAborted } from '@mailwright/core'
 import type { StoredSecret } from './credentials.ts'
 import { matches } from './password-hash.ts'
 import { type PasswordHash, parseSecret } from './stored-secret.ts'
@@ -19,14 +20,23 @@ const NOBODY = parseSecret('$2b$10$FnxoHMw7o3EpEcHV4Abqv.hVR0QD4Ec7qnzcSKI/CzMXe
 
 export interface SecretCheck {
   /** Whether it is the password. `standIn` is what an unknown user's password is compared with. */
-  check(password: string, known: PasswordHash | undefined, standIn: PasswordHash | undefined): Promise<boolean>
+  check(
+    password: string,
+    known: PasswordHash | undefined,
+    standIn: PasswordHash | undefined,
+    call: Call,
+  ): Promise<boolean>
 }
 
 export function secretCheck({ atOnce = 2, waiting = 64 }: HashLimits): SecretCheck {
   const limit: WorkLimit = workLimit(atOnce, waiting)
   return {
-    async check(password, known, standIn): Promise<boolean> {
-      const right = await limit.run(() => matches(password, known ?? standIn ?? NOBODY))
+    async check(password, known, standIn, call): Promise<boolean> {
+      const right = await limit.run(() => {
+        // A client that left while it waited is not worked for.
+        throwIfAborted(call)
+        return matches(password, known ?? standIn ?? NOBODY)
+      })
       return right && known !== undefined
     },
   }

@@ -46,7 +46,7 @@ export function userTable(lookup: UserLookup, options: UserTableOptions = {}): C
   return {
     name: options.name ?? 'user-table',
     async verify(user: string, password: string, call: BackEndCall): Promise<boolean> {
-      return secrets.check(password, (await found(user, call))?.hash, typical)
+      return secrets.check(password, (await found(user, call))?.hash, typical, call)
     },
     async stored(user: string, call: BackEndCall): Promise<StoredSecret | undefined> {
       const entry = await found(user, call)
