@@ -115,6 +115,14 @@ describe('SCRAM-SHA-256', () => {
     expect(await authenticate(users(), 'SCRAM-SHA-256', again, older)).toMatchObject({ kind: 'success' })
   })
 
+  it('refuses a proof made for a nonce that is not ours', async () => {
+    const { client } = scramClient('ann', 'pencil')
+    const end = await authenticate(users(), 'SCRAM-SHA-256', (challenge) =>
+      client(challenge?.replace(/^r=[^,]+/, 'r=of-an-earlier-exchange')),
+    )
+    expect(end).toMatchObject({ kind: 'failure', reason: 'wrong nonce' })
+  })
+
   it('lets nobody act as another unless it may', async () => {
     const as = (who: string, mayActAs?: (user: string, who: string) => boolean) =>
       authenticate(users({ mayActAs }), 'SCRAM-SHA-256', scramClient('ann', 'pencil', { as: who }).client)
@@ -138,6 +146,11 @@ describe('CRAM-MD5', () => {
     expect(end).toEqual({ kind: 'success', user: 'tim' })
   })
 
+  it('lets no unknown user in, whatever it keys its digest with', async () => {
+    const end = await authenticate(users(), 'CRAM-MD5', (challenge) => cramClient('nobody', challenge ?? '')(challenge))
+    expect(end).toMatchObject({ kind: 'failure', reason: 'wrong user or password' })
+  })
+
   it('asks with a challenge of its own each time, in the name of the host', async () => {
     const asked: string[] = []
     const authenticator = users()
@@ -153,6 +166,12 @@ describe('CRAM-MD5', () => {
 })
 
 describe('every mechanism', () => {
+  it('reads no response longer than a line of SMTP can carry', async () => {
+    const exchange = users({ mayActAs: () => true }).begin('PLAIN', context(), call)
+    const long = await exchange.step(Buffer.from(`${'x'.repeat(9_217)}\0ann\0pencil`))
+    expect(long).toMatchObject({ kind: 'failure', reason: 'response too long', reply: { code: 501 } })
+  })
+
   it('lets in the right user with the right password and nobody else', async () => {
     const authenticator = users()
     const clients = { PLAIN: plainClient, LOGIN: loginClient, 'CRAM-MD5': cramClient, 'SCRAM-SHA-256': scram256 }
