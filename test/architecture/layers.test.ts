@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'local-delivery': MESSAGE,
   'store-lmdb': CORE,
   dns: CORE,
+  sasl: CORE,
   observe: CORE,
   testing: MESSAGE,
   cli: 'everything',
@@ -32,6 +33,9 @@ const OWNED: Readonly<Record<string, string>> = {
   lmdb: 'store-lmdb',
   'lru-cache': 'dns',
   pino: 'observe',
+  jose: 'sasl',
+  '@node-rs/argon2': 'sasl',
+  '@node-rs/bcrypt': 'sasl',
 }
 /** Where the outside world may be touched directly. */
 const SYSTEM_MODULES = /^node:(?:net|tls|dns|dgram|http|https)(?:\/|$)/
