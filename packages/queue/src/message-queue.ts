@@ -10,6 +10,7 @@ import {
   type Duration,
   type EntriesQuery,
   idMaker,
+  isSelected,
   type Lifecycle,
   MailwrightError,
   type MessageId,
@@ -227,8 +228,8 @@ class QueueManager implements MessageQueue, Lifecycle {
     return count
   }
 
-  hold(selection: Selection, reason: string): Promise<number> {
-    return this.#store.hold(selection, reason)
+  async hold(selection: Selection, reason: string): Promise<number> {
+    return this.#recalled(selection, await this.#store.hold(selection, reason))
   }
 
   async release(selection: Selection): Promise<number> {
@@ -237,8 +238,15 @@ class QueueManager implements MessageQueue, Lifecycle {
     return count
   }
 
-  remove(selection: Selection): Promise<number> {
-    return this.#store.remove(selection)
+  async remove(selection: Selection): Promise<number> {
+    return this.#recalled(selection, await this.#store.remove(selection))
+  }
+
+  /** After a change: what of it waits here for a slot is not tried as it was. */
+  async #recalled(selection: Selection, changed: number): Promise<number> {
+    const meant: Selection = { ...selection, held: undefined }
+    if (changed > 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
+    return changed
   }
 
   stats(): Promise<QueueStats> {
