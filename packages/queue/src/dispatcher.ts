@@ -47,7 +47,10 @@ export class Dispatcher {
 
   /** An operator wants mail tried now, also where the destination was given up for a while. */
   #arrived(by: Arrival): void {
-    if (by !== 'operator') return this.wake()
+    if (by !== 'operator') {
+      this.wake()
+      return
+    }
     // Or has held, moved or removed mail that we have in hand: what it is now, the store will tell.
     void this.recall(() => true)
     this.tell({ type: 'flushed', now: this.#clock.now() })

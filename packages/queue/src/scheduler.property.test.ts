@@ -36,7 +36,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rest' as const) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ do: fc.constant('recall' as const), lane: fc.nat(4), count: fc.integer({ min: 1, max: 5 }) }),
+    arbitrary: fc.record({
+      do: fc.constant('recall' as const),
+      lane: fc.nat(4),
+      count: fc.integer({ min: 1, max: 5 }),
+    }),
   },
 )
 
