@@ -194,12 +194,14 @@ describe('a store in trouble', () => {
       })
       smtp.pause()
       faults.fail(call)
-      for (let message = 0; message < 5; message++) await send()
+      // More than is claimed ahead, so that some of it has to be asked for.
+      for (let message = 0; message < 60; message++) await send()
       smtp.release()
       await clock.advance('5m')
+      expect(failures()).toContain(call === 'claim' ? 'claiming the queue' : 'surveying the queue')
       faults.recover(call)
       await clock.advance('10m')
-      expect(smtp.delivered).toHaveLength(5)
+      expect(smtp.delivered).toHaveLength(60)
       expect(failures().length).toBeLessThan(400)
       expect(await entries()).toEqual([])
     },

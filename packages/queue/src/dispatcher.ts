@@ -161,11 +161,12 @@ export class Dispatcher {
   }
 
   /** Tells the scheduler, and does what it answers. */
-  tell(event: SchedulerEvent): void {
-    for (const effect of this.#scheduler.step(event)) this.#carryOut(effect)
+  tell(event: Exclude<SchedulerEvent, { type: 'offered' }>): void {
+    // Only an offer is answered with a grant, and that is made in `reserve`.
+    for (const effect of this.#scheduler.step(event)) this.#carryOut(effect as Exclude<Effect, { type: 'grant' }>)
   }
 
-  #carryOut(effect: Effect): void {
+  #carryOut(effect: Exclude<Effect, { type: 'grant' }>): void {
     const { events } = this.#parts
     if (effect.type === 'begin') this.#beginNext(effect.lane, effect.count)
     else if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
@@ -174,8 +175,7 @@ export class Dispatcher {
     else if (effect.type === 'wake') this.#wakeAt(effect.at)
     else if (effect.type === 'dead')
       events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
-    else if (effect.type === 'alive') events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
-    // A grant is answered where it was asked for, in `reserve`.
+    else events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
   }
 
   async #claim(lane: string, limit: number): Promise<void> {
