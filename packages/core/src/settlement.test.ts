@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { DeferredOutcome, RemoteAnswer } from './outcome.ts'
-import { reply } from './reply.ts'
+import type { DeferredOutcome, Outcome } from './outcome.ts'
+import { type RemoteAnswer, reply } from './reply.ts'
 import { deferralText, remainingRecipients } from './settlement.ts'
 
 function said(remote?: Partial<RemoteAnswer>): DeferredOutcome {
@@ -30,11 +30,11 @@ it('the deferred stay with what was said, those without an outcome as they were,
     const address = { local, domain: 'example.org' }
     return { id: index + 1, address, original: address }
   })
-  const outcomes = new Map([
+  const outcomes = new Map<number, Outcome>([
     [1, { status: 'ok', action: 'relayed', reply: reply(250, '2.0.0', 'Ok') }],
     [2, said({ enhanced: '4.2.0' })],
     [4, { status: 'failed', reply: reply(550, '5.1.1', 'No such user') }],
-  ] as const)
+  ])
   expect(remainingRecipients([ann!, bob!, eve!, joe!], outcomes)).toEqual([
     { ...bob!, lastReply: '450 4.2.0 later' },
     eve,
