@@ -222,7 +222,7 @@ describe('records that cannot be read', () => {
     expect(await claimAll(again.store)).toEqual([])
     await again.store.close()
     const { store: last, events } = await opened({ directory })
-    expect(events.log).toContainEqual({ type: 'store.recovered', messages: 0, strays: 0, corrupt: 6 - 1 + 0 })
+    expect(events.log).toContainEqual({ type: 'store.recovered', messages: 0, strays: 0, corrupt: 6 })
     // Of a3 nothing tells how large it was.
     expect(await last.stats()).toMatchObject({ messages: 0, entries: 0, bytes: letter().size })
   })
@@ -376,7 +376,7 @@ describe('an LMDB store', () => {
       const [claimed] = await store.put(message(id), source, claim, CALL)
       expect((await contentOf(claimed!.message)).toString()).toBe(`Subject: test\r\n\r\n${text}`)
       const body = claimed!.message.body({ signal: AbortSignal.abort(new Error('called off')) })
-      await expect(Array.fromAsync(body)).rejects.toThrow('called off')
+      await expect(body[Symbol.asyncIterator]().next()).rejects.toThrow('called off')
     }
   })
 
