@@ -58,6 +58,19 @@ describe('mail in hand', () => {
     expect(smtp.delivered).toHaveLength(3)
   })
 
+  it('is not tried when an operator holds it and the store breaks in the middle of that', async () => {
+    const { store } = faultyStore()
+    const hold: QueueStore['hold'] = async (...given) => {
+      await store.hold(...given)
+      throw new MailwrightError('ERR_MAILWRIGHT_STORE', 'the second half cannot be written')
+    }
+    const { queue, smtp, clock } = await inHand({ store: { ...store, hold } })
+    await expect(queue.hold({ messages: ['m2'] }, 'suspicious')).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
+    smtp.release()
+    await clock.settle()
+    expect(smtp.delivered).toEqual(['ann@example.org', 'eve@example.org'])
+  })
+
   it('stays in hand when an operator changes nothing', async () => {
     const { queue, faults } = await inHand()
     expect(await queue.hold({ messages: ['other'] }, 'suspicious')).toBe(0)

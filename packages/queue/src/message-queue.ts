@@ -228,8 +228,8 @@ class QueueManager implements MessageQueue, Lifecycle {
     return count
   }
 
-  async hold(selection: Selection, reason: string): Promise<number> {
-    return this.#recalled(selection, await this.#store.hold(selection, reason))
+  hold(selection: Selection, reason: string): Promise<number> {
+    return this.#recalling(selection, this.#store.hold(selection, reason))
   }
 
   async release(selection: Selection): Promise<number> {
@@ -238,15 +238,20 @@ class QueueManager implements MessageQueue, Lifecycle {
     return count
   }
 
-  async remove(selection: Selection): Promise<number> {
-    return this.#recalled(selection, await this.#store.remove(selection))
+  remove(selection: Selection): Promise<number> {
+    return this.#recalling(selection, this.#store.remove(selection))
   }
 
-  /** After a change: what of it waits here for a slot is not tried as it was. */
-  async #recalled(selection: Selection, changed: number): Promise<number> {
-    const meant: Selection = { ...selection, held: undefined }
-    if (changed > 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
-    return changed
+  /** After a change, or half of one: what of it waits here for a slot is not tried as it was. */
+  async #recalling(selection: Selection, change: Promise<number>): Promise<number> {
+    let changed: number | undefined
+    try {
+      changed = await change
+      return changed
+    } finally {
+      const meant: Selection = { ...selection, held: undefined }
+      if (changed !== 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
+    }
   }
 
   stats(): Promise<QueueStats> {
