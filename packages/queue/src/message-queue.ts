@@ -69,8 +69,10 @@ export interface MessageQueue extends Transport {
    * `selection.lane`, or without it every one. Resolves with how many.
    */
   flush(selection: Selection): Promise<number>
+  /** Keeps entries from delivery, also those claimed and not yet tried; an attempt under way goes on. Resolves with how many. */
   hold(selection: Selection, reason: string): Promise<number>
   release(selection: Selection): Promise<number>
+  /** Removes entries, likewise. What an attempt under way comes to is then not recorded. Resolves with how many. */
   remove(selection: Selection): Promise<number>
   stats(): Promise<QueueStats>
 }
