@@ -71,7 +71,9 @@ export async function attempt(
   } catch (error) {
     if (call.signal.aborted) {
       received('answered')
-      return handBack(parts, claim, startedAt)
+      // The attempt was cut short by shutdown.
+      await returnUntried(parts, claim)
+      return ABANDONED
     }
     parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
     now = parts.environment.clock.now()
@@ -139,17 +141,13 @@ function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
   return { sender: claim.entry.sender, recipients: claim.entry.recipients, options: claim.options }
 }
 
-/** The attempt was cut short by shutdown. */
-async function handBack(parts: AttemptParts, claim: Claim, now: number): Promise<AttemptResult> {
-  await returnUntried(parts, claim, now)
-  return ABANDONED
-}
-
-/** Gives a claim back: nothing happened, the entry is due at once. Never rejects. */
-export async function returnUntried(parts: AttemptParts, claim: Claim, now: number): Promise<void> {
+/** Gives a claim back: nothing happened, the entry is due as it was, and keeps its place in the line. Never rejects. */
+export async function returnUntried(parts: AttemptParts, claim: Claim): Promise<void> {
   try {
-    await parts.store.settle(claim, { outcomes: new Map(), retryAt: now, counted: false })
+    await parts.store.settle(claim, { outcomes: new Map(), retryAt: claim.entry.dueAt, counted: false })
   } catch (error) {
+    // Lost: there is nothing to give back.
+    if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return
     // The lease ends by itself.
     parts.events.emit({ type: 'failure', where: `handing back ${claim.entry.message}`, error })
   }

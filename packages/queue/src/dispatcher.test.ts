@@ -35,6 +35,41 @@ describe('a destination that cannot take much at once', () => {
     expect(smtp.delivered).toHaveLength(6)
     expect(smtp.mostBusy).toBe(3)
   })
+
+  it('does not keep others waiting until its backlog is done, though it holds every slot there is', async () => {
+    const { send, smtp, clock } = await started({
+      maxAttempts: 2,
+      initialConcurrency: 1,
+      concurrencyLimit: 1,
+      takes: '1s',
+    })
+    for (let message = 0; message < 60; message++)
+      for (const domain of ['big.example', 'huge.example']) await send({ to: [`ann@${domain}`] })
+    await send({ to: ['bob@small.example'] })
+    await clock.advance('5s')
+    expect(smtp.delivered).toContain('bob@small.example')
+    await clock.advance('2m')
+    expect(smtp.delivered).toHaveLength(121)
+    expect(smtp.mostBusy).toBe(2)
+  })
+
+  it('does not keep mail waiting whose time for another attempt comes meanwhile', async () => {
+    const { send, smtp, clock } = await started({
+      maxAttempts: 1,
+      initialConcurrency: 1,
+      concurrencyLimit: 1,
+      takes: '1s',
+      outcomes: { 'bob@small.example': ['450 4.2.0 later', 'ok'], '*': 'ok' },
+      retry: retryAfter('10s'),
+    })
+    await send({ to: ['bob@small.example'] })
+    await clock.advance('1s')
+    for (let message = 0; message < 80; message++) await send({ to: ['ann@big.example'] })
+    await clock.advance('15s')
+    expect(smtp.delivered).toContain('bob@small.example')
+    await clock.advance('2m')
+    expect(smtp.delivered).toHaveLength(81)
+  })
 })
 
 describe('a destination that is down', () => {
@@ -159,12 +194,14 @@ describe('a store in trouble', () => {
       })
       smtp.pause()
       faults.fail(call)
-      for (let message = 0; message < 5; message++) await send()
+      // More than is claimed ahead, so that some of it has to be asked for.
+      for (let message = 0; message < 60; message++) await send()
       smtp.release()
       await clock.advance('5m')
+      expect(failures()).toContain(call === 'claim' ? 'claiming the queue' : 'surveying the queue')
       faults.recover(call)
       await clock.advance('10m')
-      expect(smtp.delivered).toHaveLength(5)
+      expect(smtp.delivered).toHaveLength(60)
       expect(failures().length).toBeLessThan(400)
       expect(await entries()).toEqual([])
     },

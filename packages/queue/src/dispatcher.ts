@@ -47,8 +47,13 @@ export class Dispatcher {
 
   /** An operator wants mail tried now, also where the destination was given up for a while. */
   #arrived(by: Arrival): void {
-    if (by === 'operator') this.tell({ type: 'flushed', now: this.#clock.now() })
-    else this.wake()
+    if (by !== 'operator') {
+      this.wake()
+      return
+    }
+    // Or has held, moved or removed mail that we have in hand: what it is now, the store will tell.
+    void this.recall(() => true)
+    this.tell({ type: 'flushed', now: this.#clock.now() })
   }
 
   /** Something may have become due by other hands. */
@@ -98,19 +103,44 @@ export class Dispatcher {
   }
 
   #beginNext(lane: string, count: number): void {
-    const waiting = this.#inHand.get(lane) ?? []
+    const waiting = this.#inHand.get(lane)!
     const next = waiting.splice(0, count)
     if (waiting.length === 0) this.#inHand.delete(lane)
     for (const claim of next) this.#begin(claim)
   }
 
-  /** Returns what is in hand for a lane to the store. */
-  async #handBack(lane: string): Promise<void> {
-    const waiting = this.#inHand.get(lane) ?? []
+  /** Returns all that is in hand for a lane to the store. */
+  #handBack(lane: string): Promise<void> {
+    const waiting = this.#inHand.get(lane)!
     this.#inHand.delete(lane)
-    const now = this.#clock.now()
-    await Promise.all(waiting.map((claim) => returnUntried(this.#parts, claim, now)))
-    for (const claim of waiting) this.#active.delete(claim)
+    return this.#return(lane, waiting)
+  }
+
+  /**
+   * Returns mail in hand to the store, where somebody has changed it: attempts begin with what the store then gives.
+   * What has a slot already is tried as it is.
+   */
+  async recall(isMeant: (claim: Claim) => boolean): Promise<void> {
+    const returned: Promise<void>[] = []
+    // Recalling gives no slot back, so nothing begins meanwhile.
+    for (const [lane, waiting] of [...this.#inHand]) {
+      const back = waiting.filter(isMeant)
+      if (back.length === 0) continue
+      if (back.length === waiting.length) this.#inHand.delete(lane)
+      else
+        this.#inHand.set(
+          lane,
+          waiting.filter((claim) => !back.includes(claim)),
+        )
+      this.tell({ type: 'recalled', lane, count: back.length, now: this.#clock.now() })
+      returned.push(this.#return(lane, back))
+    }
+    await Promise.all(returned)
+  }
+
+  async #return(lane: string, claims: readonly Claim[]): Promise<void> {
+    await Promise.all(claims.map((claim) => returnUntried(this.#parts, claim)))
+    for (const claim of claims) this.#active.delete(claim)
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
     this.#checkIdle()
   }
@@ -132,11 +162,12 @@ export class Dispatcher {
   }
 
   /** Tells the scheduler, and does what it answers. */
-  tell(event: SchedulerEvent): void {
-    for (const effect of this.#scheduler.step(event)) this.#carryOut(effect)
+  tell(event: Exclude<SchedulerEvent, { type: 'offered' }>): void {
+    // Only an offer is answered with a grant, and that is made in `reserve`.
+    for (const effect of this.#scheduler.step(event)) this.#carryOut(effect as Exclude<Effect, { type: 'grant' }>)
   }
 
-  #carryOut(effect: Effect): void {
+  #carryOut(effect: Exclude<Effect, { type: 'grant' }>): void {
     const { events } = this.#parts
     if (effect.type === 'begin') this.#beginNext(effect.lane, effect.count)
     else if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
@@ -145,8 +176,7 @@ export class Dispatcher {
     else if (effect.type === 'wake') this.#wakeAt(effect.at)
     else if (effect.type === 'dead')
       events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
-    else if (effect.type === 'alive') events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
-    // A grant is answered where it was asked for, in `reserve`.
+    else events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
   }
 
   async #claim(lane: string, limit: number): Promise<void> {
@@ -202,9 +232,10 @@ export class Dispatcher {
     const now = this.#clock.now()
     for (const claim of this.#active) {
       this.#store.renew(claim, now + this.#leaseMs).catch((error: unknown) => {
-        // A lost claim is settled by nobody here; its attempt finds out when it settles.
-        if (!hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST'))
-          this.#parts.events.emit({ type: 'failure', where: 'renewing a lease', error })
+        // A lost claim is settled by nobody here; its attempt finds out when it settles, and none is begun.
+        if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return this.recall((each) => each === claim)
+        this.#parts.events.emit({ type: 'failure', where: 'renewing a lease', error })
+        return undefined
       })
     }
     if (this.#active.size > 0) this.#renewal = this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())

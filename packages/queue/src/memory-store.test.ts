@@ -50,3 +50,16 @@ describe('a memory store with a limit', () => {
     await expect(store.open(EVENTS)).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE_BUSY' })
   })
 })
+
+describe('a place for a body in a memory store', () => {
+  it('takes nothing more once the body is whole or given up', async () => {
+    const store = memoryStore()
+    const [whole, givenUp] = [store.spool(), store.spool()]
+    whole.write(Buffer.from('Hello'))
+    expect((await whole.finish()).size).toBe(5)
+    await givenUp.abort()
+    const stopped = expect.objectContaining({ code: 'ERR_MAILWRIGHT_STOPPED' })
+    expect(() => whole.write(Buffer.from('more'))).toThrow(stopped)
+    expect(() => givenUp.write(Buffer.from('more'))).toThrow(stopped)
+  })
+})

@@ -11,6 +11,7 @@ import {
   type Duration,
   type EntriesQuery,
   idMaker,
+  isSelected,
   type Lifecycle,
   MailwrightError,
   type MessageId,
@@ -70,8 +71,10 @@ export interface MessageQueue extends Transport {
    * `selection.lane`, or without it every one. Resolves with how many.
    */
   flush(selection: Selection): Promise<number>
+  /** Keeps entries from delivery, also those claimed and not yet tried; an attempt under way goes on. Resolves with how many. */
   hold(selection: Selection, reason: string): Promise<number>
   release(selection: Selection): Promise<number>
+  /** Removes entries, likewise. What an attempt under way comes to is then not recorded. Resolves with how many. */
   remove(selection: Selection): Promise<number>
   stats(): Promise<QueueStats>
 }
@@ -232,7 +235,7 @@ class QueueManager implements MessageQueue, Lifecycle {
   }
 
   hold(selection: Selection, reason: string): Promise<number> {
-    return this.#store.hold(selection, reason)
+    return this.#recalling(selection, this.#store.hold(selection, reason))
   }
 
   async release(selection: Selection): Promise<number> {
@@ -242,7 +245,19 @@ class QueueManager implements MessageQueue, Lifecycle {
   }
 
   remove(selection: Selection): Promise<number> {
-    return this.#store.remove(selection)
+    return this.#recalling(selection, this.#store.remove(selection))
+  }
+
+  /** After a change, or half of one: what of it waits here for a slot is not tried as it was. */
+  async #recalling(selection: Selection, change: Promise<number>): Promise<number> {
+    let changed: number | undefined
+    try {
+      changed = await change
+      return changed
+    } finally {
+      const meant: Selection = { ...selection, held: undefined }
+      if (changed !== 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
+    }
   }
 
   stats(): Promise<QueueStats> {

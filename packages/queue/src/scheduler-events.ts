@@ -18,6 +18,8 @@ export type SchedulerEvent =
       readonly got: number
       readonly now: number
     }
+  /** This many entries in hand are ours no more, or on their way back to the store; `stored` follows. */
+  | { readonly type: 'recalled'; readonly lane: string; readonly count: number; readonly now: number }
   /** The destination is done with an attempt, and has its slot back. `settled` follows. */
   | {
       readonly type: 'finished'

@@ -34,6 +34,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.nat(1_500) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('flush' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rest' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('recall' as const),
+      lane: fc.nat(4),
+      count: fc.integer({ min: 1, max: 5 }),
+    }),
+  },
 )
 
 const options = fc.record({
@@ -55,5 +63,19 @@ it('whatever comes and goes, no lane and no server does more than it may, and no
       expect(model.playOut()).toEqual({ mail: 0, taken: 0, lanes: 0, questions: 0 })
     }),
     { numRuns: 2_000, seed: 20_260_101 },
+  )
+})
+
+it('whenever the server stops, what is tried ends and is settled, and all other mail is back in the store', () => {
+  const history = fc.array(step, { maxLength: 40, size: 'max' })
+  fc.assert(
+    fc.property(options, history, history, (given, before, after) => {
+      const model = new SchedulerModel(given)
+      for (const each of before) model.play(each)
+      model.play({ do: 'drain' })
+      for (const each of after) model.play(each)
+      expect(model.playOut()).toEqual({ mail: 0, taken: 0, lanes: 0, questions: 0 })
+    }),
+    { numRuns: 1_000, seed: 20_260_102 },
   )
 })

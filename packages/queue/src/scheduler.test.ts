@@ -295,10 +295,28 @@ describe('mail in hand', () => {
     expect(begun(one, C)).toEqual([`begin 1 of ${C}`])
   })
 
-  it('is not claimed ahead where there is no slot for the lane at all', () => {
-    const one = scheduler({ ...ONE_AT_A_TIME, maxAttempts: 1 })
-    begun(one, A)
-    expect(offered(one, B)).toEqual([])
+  it('is one entry of each lane where others have all the slots, and the lanes take turns', () => {
+    const one = scheduler({ ...ONE_AT_A_TIME, maxAttempts: 1, aheadOfAll: 2 })
+    for (let message = 0; message < 3; message++) begun(one, A)
+    expect([begun(one, B), offered(one, B)]).toEqual([[], []])
+    const next = (lane: string): string[] => {
+      one.step({ type: 'finished', lane, result: 'answered', now: 0 })
+      return told(one.step({ type: 'settled', lane, now: 0 }))
+    }
+    expect([next(A), next(A), next(B)]).toEqual([[`begin 1 of ${A}`], [`begin 1 of ${B}`], [`begin 1 of ${A}`]])
+  })
+
+  it('that is recalled is in hand no more, and gives its room to other mail', () => {
+    const one = scheduler(ONE_AT_A_TIME)
+    for (let message = 0; message < 3; message++) begun(one, A)
+    expect(told(one.step({ type: 'recalled', lane: A, count: 1, now: 0 }))).toEqual([])
+    expect(one.taken).toBe(2)
+    one.step({ type: 'recalled', lane: A, count: 1, now: 0 })
+    expect(stored(one, A)).toEqual([`claim 2 of ${A}`])
+    claimed(one, A, 2, 0)
+    expect(told(one.step({ type: 'finished', lane: A, result: 'answered', now: 0 }))).not.toContain(`begin 1 of ${A}`)
+    one.step({ type: 'settled', lane: A, now: 0 })
+    expect([one.taken, one.lanes]).toEqual([0, 0])
   })
 
   it('is claimed from a backlog in batches', () => {

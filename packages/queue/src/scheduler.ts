@@ -6,6 +6,9 @@
  * A *slot* is the right to talk to a destination; what is claimed and has no slot yet is *in hand*. Claiming a little
  * ahead of the slots lets mail be claimed as it is stored, and a backlog in batches, instead of one by one.
  *
+ * A lane that has nothing in hand may always get one entry, even while others have all the slots and go on with a backlog:
+ * what is in hand gets the free slots lane by lane, so every lane has its turn.
+ *
  * A lane is *ready* while the store may hold due entries of it. A ready lane with room gets a claim; lanes take turns. The store is surveyed for other due lanes at the start, when something may have become due, and after a survey
  * that did not see everything: too many lanes, or one left out because it was ready, whose later mail is then not known.
  * A dead lane is left out of surveys, so it costs nothing until its time comes.
@@ -19,9 +22,9 @@ export type { Effect, SchedulerEvent } from './scheduler-events.ts'
 export interface SchedulerOptions extends ConcurrencyOptions {
   /** Most attempts under way at once, over all lanes; and most that wait for their settlement before more are begun. */
   readonly maxAttempts: number
-  /** Most entries of a lane that are claimed beyond its slots; 0: none without a slot. */
+  /** Most entries of a lane that are claimed beyond its slots; 0: none without a slot, nor is there a turn for each lane. */
   readonly ahead: number
-  /** Most entries of all lanes together that are claimed beyond their slots. */
+  /** Most entries of all lanes together that are claimed beyond their slots, but for those that wait for their lane's turn. */
   readonly aheadOfAll: number
   /** How long a dead destination is left alone, ms. */
   readonly deadMs: number
@@ -94,6 +97,8 @@ export class Scheduler {
         return this.#arrived(event.lane, 1, 0)
       case 'claimed':
         return this.#claimed(event.lane, event.asked, event.got)
+      case 'recalled':
+        return this.#recalled(event.lane, event.count)
       case 'finished':
         return this.#finished(event)
       case 'settled':
@@ -160,6 +165,15 @@ export class Scheduler {
     lane.promised -= promised
     lane.inHand += got
     if (lane.inHand > 0) this.#holding.add(name)
+    this.#count(lane)
+    this.#forgetIdle(name)
+    return this.#plan()
+  }
+
+  #recalled(name: string, count: number): readonly Effect[] {
+    const lane = this.#lane(name)
+    lane.inHand -= count
+    if (lane.inHand === 0) this.#holding.delete(name)
     this.#count(lane)
     this.#forgetIdle(name)
     return this.#plan()
@@ -276,7 +290,8 @@ export class Scheduler {
       effects.push({ type: 'claim', lane: name, limit: room })
       if (effects.length > this.#options.surveyLimit) break
     }
-    const hungry = this.#slots < this.#options.maxAttempts && this.#ready.size < this.#options.surveyLimit
+    const { maxAttempts, surveyLimit } = this.#options
+    const hungry = this.taken < maxAttempts + this.#mostWaiting && this.#ready.size < surveyLimit
     if (this.#surveyWanted && !this.#surveying && hungry) {
       this.#surveyWanted = false
       this.#surveying = true
@@ -329,8 +344,14 @@ export class Scheduler {
 
   /** How many more entries all lanes together may have claimed. */
   get #left(): number {
-    const { maxAttempts, aheadOfAll } = this.#options
-    return this.#settling < maxAttempts ? Math.max(0, maxAttempts + aheadOfAll - this.taken) : 0
+    const { maxAttempts } = this.#options
+    return this.#settling < maxAttempts ? Math.max(0, maxAttempts + this.#mostWaiting - this.taken) : 0
+  }
+
+  /** Most entries that may be claimed and have no slot: those ahead, and as many lanes with one as there are slots. */
+  get #mostWaiting(): number {
+    const { maxAttempts, ahead, aheadOfAll } = this.#options
+    return ahead === 0 ? aheadOfAll : aheadOfAll + maxAttempts
   }
 
   /** How many more entries of a lane may be claimed: its free slots, and beyond them some ahead. */
@@ -340,7 +361,9 @@ export class Scheduler {
     const slots = Math.min(open, Math.max(0, maxAttempts - this.#slots))
     // Ahead of slots of its own only: with none left for all, what is claimed would wait for others.
     const more = slots < open ? 0 : Math.max(0, Math.min(ahead - lane.ahead, aheadOfAll - this.#ahead))
-    return Math.min(slots + more, this.#left)
+    // But one, to have its turn: those others may go on for ever.
+    const turn = lane.promised + lane.inHand === 0 && lane.ahead < ahead && this.#ahead < this.#mostWaiting ? 1 : 0
+    return Math.min(Math.max(slots + more, turn), this.#left)
   }
 
   /** Brings the sums up to date after a change in a lane. */

@@ -99,7 +99,7 @@ export class BodyFile {
     await this.#writing
     const opened = this.#handle !== undefined
     await this.#close()
-    if (opened) await rm(join(this.#directory, this.#name), { force: true }).catch(() => {})
+    if (opened) await rm(join(this.#directory, this.#name), { force: true }).catch(letBe)
   }
 
   /** Writes what waits, and what comes to wait meanwhile. Never rejects: trouble is told to the next caller. */
@@ -122,7 +122,7 @@ export class BodyFile {
   async #close(): Promise<void> {
     const handle = this.#handle
     this.#handle = undefined
-    await handle?.close().catch(() => {})
+    await handle?.close().catch(letBe)
   }
 
   async #reject(): Promise<void> {
@@ -131,8 +131,11 @@ export class BodyFile {
   }
 }
 
+/** What can no longer be closed or removed is left: a file that stays is a stray of the next opening. */
+export function letBe(): void {}
+
 /** `writev` may write less than it was given, without an error: a disk that fills up says so only to the next write. */
-async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Promise<void> {
+export async function writeAll(handle: Pick<FileHandle, 'writev'>, chunks: readonly Uint8Array[]): Promise<void> {
   let rest = chunks
   while (rest.length > 0) {
     let { bytesWritten } = await handle.writev(rest)

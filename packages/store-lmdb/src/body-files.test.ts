@@ -1,6 +1,7 @@
-import { readdir } from 'node:fs/promises'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { writeAll } from './body-file.ts'
 import { BodyFiles } from './body-files.ts'
 import { CALL, spoolDirectory } from './testing-support/spool-directory.ts'
 
@@ -49,6 +50,44 @@ describe('a spool for a large body', () => {
     await spool.abort()
     await expect(spool.write(Buffer.alloc(10))).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
     await expect(spool.finish()).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
+  })
+
+  it('loses nothing when the system writes less than it was given, and says so only by a number', async () => {
+    const disk: number[] = []
+    let calls = 0
+    const writev = async <T extends readonly NodeJS.ArrayBufferView[]>(buffers: T) => {
+      // A part of the first chunk, then more than one, then nothing, then the rest.
+      const room = [2, 5, 0, 1_000][calls++]!
+      const bytes = Buffer.concat(buffers as readonly Uint8Array[]).subarray(0, room)
+      disk.push(...bytes)
+      return { bytesWritten: bytes.length, buffers }
+    }
+    await writeAll(
+      { writev },
+      ['Hello', '', 'dear', 'world'].map((text) => Buffer.from(text)),
+    )
+    expect(Buffer.from(disk).toString()).toBe('Hellodearworld')
+    expect(calls).toBe(4)
+  })
+
+  it('that cannot be removed is left to the next opening, and nobody is stopped by it', async () => {
+    const { files: subject, directory } = await files()
+    const spool = subject.spool()
+    await spool.write(Buffer.alloc(10))
+    const body = await spool.finish()
+    const inTheWay = join(directory, 'bodies', 'tmp-~test~7-1')
+    await rm(inTheWay)
+    await mkdir(inTheWay)
+    await body.discard()
+    await subject.remove('tmp-~test~7-1')
+    expect(await readdir(join(directory, 'bodies'))).toEqual(['tmp-~test~7-1'])
+  })
+
+  it('whose name is nobody’s is removed at the next opening', async () => {
+    const { files: subject, directory } = await files()
+    await writeFile(join(directory, 'bodies', 'nonsense'), '')
+    expect(await subject.removeStrays(() => false)).toBe(1)
+    expect(await readdir(join(directory, 'bodies'))).toEqual([])
   })
 
   it('can be read before, while and after it gets its lasting name', async () => {

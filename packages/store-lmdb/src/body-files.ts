@@ -8,7 +8,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Call, MessageId, Spool, SpooledBody } from '@mailwright/core'
-import { BodyFile, readFileChunks, syncDirectory } from './body-file.ts'
+import { BodyFile, letBe, readFileChunks, syncDirectory } from './body-file.ts'
 import { isRunning } from './process-mark.ts'
 
 /** Directories the files are spread over. */
@@ -80,7 +80,7 @@ export class BodyFiles {
 
   /** Removes a message's file after the message is gone. A file that stays is a stray of the next opening. */
   async remove(name: string): Promise<void> {
-    await rm(join(this.#directory, name), { force: true }).catch(() => {})
+    await rm(join(this.#directory, name), { force: true }).catch(letBe)
   }
 
   /**

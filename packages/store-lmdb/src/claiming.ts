@@ -24,9 +24,16 @@ export class Claiming {
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'an operator claims nothing')
     this.#endLeases(now)
     const claims: Claim[] = []
-    for (const key of this.#parts.lanes.claimable(lane, now, limit)) {
-      const claim = this.#claimRow(key, now + leaseMs)
-      if (claim !== undefined) claims.push(claim)
+    try {
+      for (const key of this.#parts.lanes.claimable(lane, now, limit)) {
+        const claim = this.#claimRow(key, now + leaseMs)
+        if (claim !== undefined) claims.push(claim)
+      }
+    } catch (error) {
+      // Nobody gets any of them: they are to be found again, by whoever asks next.
+      for (const { token } of claims) dropLease(this.#parts, this.#parts.leases.find(token)!)
+      this.#parts.lanes.forgetLane(lane)
+      throw error
     }
     return claims
   }

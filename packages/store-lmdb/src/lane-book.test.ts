@@ -108,6 +108,54 @@ describe('the heads of lanes', () => {
     expect(asked).toHaveLength(16)
   })
 
+  it('tell the lane that waits longest first, also where they are too early', async () => {
+    const db = await database()
+    const { book } = ownersBook(db)
+    for (const dueAt of [1, 10]) await arrive(db, book, LANE, dueAt)
+    for (const dueAt of [5, 7]) await arrive(db, book, `smtp:${dueAt}`, dueAt)
+    await db.due.remove([LANE, 1, 'a1', 0])
+    book.forget()
+    expect(book.lanes({ now: 20, limit: 9 })).toEqual([
+      { lane: 'smtp:5', dueAt: 5 },
+      { lane: 'smtp:7', dueAt: 7 },
+      { lane: LANE, dueAt: 10 },
+    ])
+  })
+
+  it('that were corrected for a lane nobody remembers are not taken for known', async () => {
+    const db = await database()
+    const { book } = ownersBook(db)
+    await db.due.put([LANE, 5, 'a1', 0], NOTHING)
+    await db.heads.put([3, LANE], NOTHING)
+    await correct(db, book, [[3, LANE]])
+    expect(heads(db)).toEqual([[5, LANE]])
+    book.forgetLane(LANE)
+    // Without memory of the lane a put writes its own.
+    await arrive(db, book, LANE, 7)
+    expect(heads(db)).toEqual([
+      [5, LANE],
+      [7, LANE],
+    ])
+  })
+
+  it('stay while a put or a lease relies on them, when very many idle lanes are forgotten', async () => {
+    const db = await database()
+    const { book } = ownersBook(db)
+    await arrive(db, book, LANE, 5)
+    await db.due.remove([LANE, 5, 'a1', 0])
+    book.arriving(LANE)
+    book.leased('smtp:leased')
+    for (let lane = 0; lane < 20_000; lane++) {
+      book.arriving(`smtp:${lane}`)
+      book.failed(`smtp:${lane}`)
+    }
+    await correct(db, book, [[5, LANE]])
+    expect(heads(db)).toEqual([[5, LANE]])
+    await db.due.put([LANE, 9, 'b1', 0], NOTHING)
+    book.arrived(LANE, 9)
+    expect(book.nextDue(undefined)).toBe(9)
+  })
+
   it('are always written and never corrected by a process that is not the owner', async () => {
     const db = await database()
     const operator = new LaneBook(db, () => false, undefined)

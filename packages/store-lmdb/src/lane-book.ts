@@ -198,25 +198,25 @@ export class LaneBook {
     }
     seen.add(lane)
     const state = this.#state(lane)
-    if (state.first === undefined) this.#walk(state, () => false)
-    const first = state.first ?? Number.POSITIVE_INFINITY
+    const first = state.first ?? this.#walk(state, () => false)
     // While entries are leased their rows are there, before the first unclaimed one.
     if (state.leased === 0 && first > dueAt) wrong.push(key)
     return first
   }
 
-  /** Goes through the unleased rows of a lane while `take` takes them; the first not taken is the new first. */
-  #walk(state: LaneState, take: (key: DueKey) => boolean): void {
+  /** Goes through the unleased rows of a lane while `take` takes them; the first not taken is the new first. Answers when that is due. */
+  #walk(state: LaneState, take: (key: DueKey) => boolean): number {
     state.first = Number.POSITIVE_INFINITY
     const { lane, floor } = state
     for (const key of this.#db.due.getKeys({ start: floor ?? startOfLane(lane), end: endOfLane(lane) })) {
       const leased = state.leased > 0 && this.#isLeased(key[2], key[3])
       if (!leased && !take(key)) {
         state.first = key[1]
-        return
+        return state.first
       }
       state.floor = key
     }
+    return state.first
   }
 
   #haveCorrected(wrong: readonly HeadKey[]): void {

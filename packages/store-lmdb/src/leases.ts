@@ -68,9 +68,9 @@ export class Leases {
     return this.#byEntry.get(nameOf(message, entry))
   }
 
-  /** Ends a lease for good. */
+  /** Ends for good a lease that is there. */
   drop(lease: Lease): void {
-    if (!this.#byToken.delete(lease.token)) return
+    this.#byToken.delete(lease.token)
     this.#byEntry.delete(nameOf(lease.message, lease.entry))
     if (!lease.ended) this.#live -= 1
   }

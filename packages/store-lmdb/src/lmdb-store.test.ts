@@ -190,6 +190,53 @@ describe('records that cannot be read', () => {
     expect(await store.lanes({ now: 5, limit: 10 })).toEqual([])
   })
 
+  it('leave the other recipients of their message alone', async () => {
+    const { store, directory } = await opened()
+    const [first] = message('a1', 'smtp:a').entries
+    const entries = [first!, { ...first!, lane: 'smtp:b' }]
+    await store.put({ ...message('a1'), entries }, letter(), undefined, CALL)
+    await store.close()
+    await write(directory, (db) => db.entries.put(['a1', 1], Buffer.from('{'), 1))
+    const again = await opened({ directory })
+    expect(await claimAll(again.store, 'smtp:b')).toEqual([])
+    const [claim] = await claimAll(again.store, 'smtp:a')
+    await again.store.settle(claim!, relayed(claim!))
+    expect(await again.store.stats()).toMatchObject({ messages: 0, entries: 0, bytes: 0, lanes: 0 })
+  })
+
+  it('take along what is left of their message, whatever of it can be read', async () => {
+    const { store, directory } = await opened()
+    const [first] = message('a1').entries
+    await store.put({ ...message('a1'), entries: [first!, first!] }, letter(), undefined, CALL)
+    for (const id of ['a2', 'a3']) await store.put(message(id), letter(), undefined, CALL)
+    await store.close()
+    await write(directory, async (db) => {
+      await db.entries.put(['a1', 1], Buffer.from('{'), 1)
+      await db.messages.put('a1', Buffer.from('????'))
+      await db.entries.put(['a2', 0], Buffer.from('{'), 1)
+      await db.messages.put('a2', Buffer.alloc(letter().size))
+      await db.entries.put(['a3', 0], Buffer.from('{'), 1)
+      await db.messages.remove('a3')
+    })
+    const again = await opened({ directory })
+    expect(await claimAll(again.store)).toEqual([])
+    await again.store.close()
+    const { store: last, events } = await opened({ directory })
+    expect(events.log).toContainEqual({ type: 'store.recovered', messages: 0, strays: 0, corrupt: 6 })
+    // Of a3 nothing tells how large it was.
+    expect(await last.stats()).toMatchObject({ messages: 0, entries: 0, bytes: letter().size })
+  })
+
+  it('keep their body’s file until somebody has looked', async () => {
+    const { store, directory } = await opened()
+    await store.put(message('a1'), letter(LARGE), undefined, CALL)
+    await store.close()
+    await write(directory, (db) => db.messages.put('a1', Buffer.from('????')))
+    const again = await opened({ directory })
+    expect(again.events.log).toContainEqual(expect.objectContaining({ type: 'store.recovered', strays: 0 }))
+    expect(await bodyFiles(directory)).toHaveLength(1)
+  })
+
   it('are not read as messages', async () => {
     const { store } = await broken((db) => db.messages.put('a2', Buffer.from('????')))
     expect(await store.read('a2')).toBeUndefined()
@@ -206,6 +253,13 @@ describe('records that cannot be read', () => {
     expect(await store.nextDue()).toBe(5)
   })
 })
+
+/** Changes the database of a spool that nobody has open. */
+async function write(directory: string, change: (db: ReturnType<typeof openDatabase>) => Promise<unknown>) {
+  const db = openDatabase(directory, 2 ** 24)
+  await change(db)
+  await db.root.close()
+}
 
 describe('large bodies', () => {
   it('leave with their message, however it goes', async () => {
@@ -244,6 +298,18 @@ describe('large bodies', () => {
       expect((await contentOf(claim.message)).length).toBe(source.size)
       await store.settle(claim, relayed(claim))
     }
+  })
+
+  it('stay until the last of several destinations is done with them', async () => {
+    const { store, directory } = await opened()
+    const [first] = message('a1').entries
+    const entries = [first!, { ...first!, lane: 'smtp:b' }]
+    await store.put({ ...message('a1'), entries }, letter(LARGE), undefined, CALL)
+    const claims = [...(await claimAll(store)), ...(await claimAll(store, 'smtp:b'))]
+    expect(await store.settle(claims[0]!, relayed(claims[0]!))).toBe('waiting')
+    expect(await bodyFiles(directory)).toHaveLength(1)
+    expect(await store.settle(claims[1]!, relayed(claims[1]!))).toBe('nothing')
+    expect(await bodyFiles(directory)).toEqual([])
   })
 
   it('from another store are copied', async () => {
@@ -297,6 +363,55 @@ describe('an LMDB store', () => {
     await store.put(message('a1', lane), letter(), undefined, CALL)
     expect(await store.lanes({ now: 0, limit: 1 })).toEqual([{ lane, dueAt: 0 }])
     expect(await claimAll(store, lane)).toHaveLength(1)
+  })
+
+  it('gives a body that came in pieces to the first attempt, and nothing once that is called off', async () => {
+    const { store } = await opened()
+    const claim = { lanes: new Set([LANE]), now: 0, leaseMs: 1_000 }
+    for (const [id, text] of [
+      ['a1', 'Hello'],
+      ['a2', ''],
+    ] as const) {
+      const source = { ...letter(text), buffered: undefined }
+      const [claimed] = await store.put(message(id), source, claim, CALL)
+      expect((await contentOf(claimed!.message)).toString()).toBe(`Subject: test\r\n\r\n${text}`)
+      const body = claimed!.message.body({ signal: AbortSignal.abort(new Error('called off')) })
+      await expect(body[Symbol.asyncIterator]().next()).rejects.toThrow('called off')
+    }
+  })
+
+  it('takes no body that is larger than its sender said', async () => {
+    const { store } = await opened()
+    const source = { ...letter(LARGE), size: 100, buffered: undefined }
+    await expect(store.put(message('a1'), source, undefined, CALL)).rejects.toMatchObject({
+      code: 'ERR_MAILWRIGHT_STORE',
+    })
+    expect(await store.stats()).toMatchObject({ messages: 0, bytes: 0 })
+  })
+
+  it('lists the chosen messages page by page, from where the last page ended', async () => {
+    const { store } = await opened()
+    const [first] = message('a2').entries
+    await store.put(message('a1'), letter(), undefined, CALL)
+    await store.put({ ...message('a2'), entries: [first!, first!] }, letter(), undefined, CALL)
+    await store.put(message('a3'), letter(), undefined, CALL)
+    const selection = { messages: ['a3', 'a2', 'a1'] }
+    const list = async (after?: { message: string; entry: number }): Promise<string[]> =>
+      (await store.entries({ selection, limit: 9, after })).map((each) => `${each.message}/${each.entry}`)
+    expect(await list()).toEqual(['a1/0', 'a2/0', 'a2/1', 'a3/0'])
+    expect(await list({ message: 'a1', entry: 0 })).toEqual(['a2/0', 'a2/1', 'a3/0'])
+    expect(await list({ message: 'a2', entry: 0 })).toEqual(['a2/1', 'a3/0'])
+    expect(await list({ message: 'a3', entry: 0 })).toEqual([])
+  })
+
+  it('counts lanes however many there are', async () => {
+    const { store } = await opened()
+    await Promise.all(
+      Array.from({ length: 501 }, (_, lane) =>
+        store.put(message(`m${lane}`, `smtp:${lane}`), letter(), undefined, CALL),
+      ),
+    )
+    expect(await store.stats()).toMatchObject({ lanes: 501, messages: 501 })
   })
 
   it('serves a first attempt from memory, within its bounds', async () => {

@@ -33,8 +33,7 @@ export interface OpenSpool {
 export async function openSpool({ directory, mapSize, access }: LmdbStoreSettings): Promise<OpenSpool> {
   if (access === 'operator') await assertOperable(directory)
   // Looked at before the database is touched: a process that opens one database twice can lock itself out.
-  else if (await hasOwner(directory))
-    throw new MailwrightError('ERR_MAILWRIGHT_STORE_BUSY', `${directory} has an owner`)
+  else if (await isOwned(directory)) throw new MailwrightError('ERR_MAILWRIGHT_STORE_BUSY', `${directory} has an owner`)
   let db: Database | undefined
   let lock: OwnerLock | undefined
   try {
@@ -56,10 +55,19 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
   }
 }
 
+/** A place that cannot be looked at is an error of storage: nobody is told that it is free. */
+async function isOwned(directory: string): Promise<boolean> {
+  try {
+    return await hasOwner(directory)
+  } catch (error) {
+    throw await storageFailure(error)
+  }
+}
+
 async function assertOperable(directory: string): Promise<void> {
   if (!existsSync(join(directory, 'queue')))
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `there is no spool in ${directory}`)
-  if ((await ownerMark(directory)) === (await processMark()) && (await hasOwner(directory)))
+  if ((await ownerMark(directory)) === (await processMark()) && (await isOwned(directory)))
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `this process owns ${directory}: its own store is the way in`)
 }
 

@@ -29,7 +29,8 @@ export class QueueTables {
   /** @throws CorruptRecord when the row cannot be read. */
   read(message: MessageId, entry: number): VersionedRow | undefined {
     const found = this.#db.entries.getEntry([message, entry])
-    return found && { row: decodeEntry(found.value), version: found.version ?? 0 }
+    // The table keeps a version with every row.
+    return found && { row: decodeEntry(found.value), version: found.version! }
   }
 
   /** Writes a message nobody has put yet. Counting its bytes is the caller's. */

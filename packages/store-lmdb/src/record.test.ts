@@ -15,6 +15,16 @@ const ROW: EntryRow = {
 }
 
 describe('a message record', () => {
+  it('that does not say what it holds is corrupt', () => {
+    const facts = { options: {}, headLength: 0, bodyLength: 0 }
+    const wrong = [{ options: 7 }, { headLength: -1 }, { headLength: undefined }, { bodyLength: 0.5 }, { file: 7 }]
+    for (const each of wrong) {
+      const json = JSON.stringify({ ...facts, ...each })
+      const length = Buffer.from(new Uint32Array([json.length]).buffer)
+      expect(() => decodeMessage(Buffer.concat([length, Buffer.from(json)]))).toThrow('the facts are incomplete')
+    }
+  })
+
   it('reads back as it was written, whatever the bytes', () => {
     const bytes = fc.uint8Array({ maxLength: 300 })
     const property = fc.property(bytes, bytes, fc.string(), (head, body, envid) => {

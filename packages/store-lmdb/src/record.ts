@@ -60,7 +60,7 @@ export function decodeMessage(bytes: Uint8Array): MessageRecord {
   if (start > record.length) throw new CorruptRecord('the record is truncated')
   const facts = parse(record.toString('utf8', 4, start)) as unknown as MessageFacts
   const { headLength, bodyLength, file } = facts
-  if (!isLength(headLength) || !isLength(bodyLength) || !isObject(facts.options))
+  if (!isLength(headLength) || !isLength(bodyLength) || !isObject(facts.options) || !isName(file))
     throw new CorruptRecord('the facts are incomplete')
   const end = start + headLength + (file === undefined ? bodyLength : 0)
   if (end !== record.length) throw new CorruptRecord(`the record has ${record.length} bytes instead of ${end}`)
@@ -114,6 +114,11 @@ function parse(json: string): Record<string, unknown> {
 
 function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Of a file, where there is one. */
+function isName(value: unknown): boolean {
+  return value === undefined || typeof value === 'string'
 }
 
 function isLength(value: unknown): value is number {

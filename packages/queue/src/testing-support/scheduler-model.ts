@@ -13,10 +13,14 @@ export type Step =
   | { readonly do: 'appear'; readonly lane: number; readonly inMs: number }
   /** The store answers one of the questions put to it. */
   | { readonly do: 'answer'; readonly which: number; readonly how: 'stale' | 'fresh' | 'failing' }
-  /** An attempt ends. */
+  /** An attempt ends; it is settled once `answer` comes to it. A settlement that fails is tried again. */
   | { readonly do: 'finish'; readonly which: number; readonly how: 'ok' | 'deferred' | 'unreachable' | 'lost' }
   | { readonly do: 'wait'; readonly ms: number }
   | { readonly do: 'flush' }
+  /** An operator changes mail that is in hand: it goes back to the store. */
+  | { readonly do: 'recall'; readonly lane: number; readonly count: number }
+  /** The server stops. */
+  | { readonly do: 'drain' }
   /** All that is under way comes to its end. */
   | { readonly do: 'rest' }
 
@@ -38,6 +42,8 @@ export class SchedulerModel {
   /** Claimed, waiting for a slot. */
   #inHand: Mail[] = []
   #questions: ReturnType<Question>[] = []
+  #settling = 0
+  #draining = false
   #reserved = 0
   #asked = 0
   #wakeAt: number | undefined
@@ -64,21 +70,32 @@ export class SchedulerModel {
       if (mail) this.#finish(mail, step.how)
     } else if (step.do === 'wait') this.#wait(step.ms)
     else if (step.do === 'flush') this.#tell({ type: 'flushed', now: this.#now })
-    else this.#rest()
+    else if (step.do === 'recall') this.#recall(laneName(step.lane), step.count)
+    else if (step.do === 'drain') {
+      this.#draining = true
+      this.#tell({ type: 'draining', now: this.#now })
+    } else this.#rest()
     this.#check()
-    if (this.#questions.length === 0 && this.#attempts.length === 0) this.#checkNothingIsForgotten()
+    if (this.#questions.length > 0 || this.#attempts.length > 0) return
+    if (this.#draining) this.#checkNothingIsKept()
+    else this.#checkNothingIsForgotten()
   }
 
-  /** Everything gets through from now on. Answers what is left at the end: nothing, if nothing was forgotten. */
+  /**
+   * Everything gets through from now on. Answers what is left at the end: nothing, if nothing was forgotten. After a
+   * `drain` it answers with nothing too, if all mail that is left is in the store and nobody's.
+   */
   playOut(): { readonly mail: number; readonly taken: number; readonly lanes: number; readonly questions: number } {
     for (let turn = 0; turn < 100_000; turn++) {
       if (this.#questions.length > 0) this.play({ do: 'answer', which: 0, how: 'fresh' })
       else if (this.#attempts.length > 0) this.play({ do: 'finish', which: 0, how: 'ok' })
-      else if (this.#wakeAt !== undefined) this.#wait(Math.max(0, this.#wakeAt - this.#now))
+      else if (this.#wakeAt !== undefined && !this.#draining) this.#wait(Math.max(0, this.#wakeAt - this.#now))
       else break
     }
     const { taken, lanes } = this.scheduler
-    return { mail: this.#mail.size, taken, lanes, questions: this.#questions.length }
+    if (!this.#draining) return { mail: this.#mail.size, taken, lanes, questions: this.#questions.length }
+    this.#checkNothingIsKept()
+    return { mail: 0, taken, lanes: 0, questions: this.#questions.length }
   }
 
   #rest(): void {
@@ -87,6 +104,11 @@ export class SchedulerModel {
       else if (this.#attempts.length > 0) this.play({ do: 'finish', which: 0, how: 'ok' })
       else return
     }
+  }
+
+  /** Nothing is under way, and the server stops: all mail that is left is there for the next start. */
+  #checkNothingIsKept(): void {
+    for (const { lane, claimed } of this.#mail) if (claimed) throw new Error(`mail of ${lane} is kept by nobody`)
   }
 
   /** With nothing under way only the clock can bring mail back: it must, and in time. */
@@ -136,6 +158,19 @@ export class SchedulerModel {
   #handBack(lane: string): void {
     const back = this.#inHand.filter((mail) => mail.lane === lane)
     this.#inHand = this.#inHand.filter((mail) => mail.lane !== lane)
+    if (back.length === 0) throw new Error(`nothing of ${lane} is in hand to hand back`)
+    this.#return(lane, back)
+  }
+
+  #recall(lane: string, most: number): void {
+    const back = this.#inHand.filter((mail) => mail.lane === lane).slice(-most)
+    if (back.length === 0) return
+    this.#inHand = this.#inHand.filter((mail) => !back.includes(mail))
+    this.#tell({ type: 'recalled', lane, count: back.length, now: this.#now })
+    this.#return(lane, back)
+  }
+
+  #return(lane: string, back: readonly Mail[]): void {
     this.#ask(() => () => {
       for (const mail of back) mail.claimed = false
       this.#tell({ type: 'stored', lane, now: this.#now })
@@ -143,13 +178,22 @@ export class SchedulerModel {
   }
 
   #finish(mail: Mail, how: 'ok' | 'deferred' | 'unreachable' | 'lost'): void {
-    mail.claimed = false
     const retryAt = how === 'ok' || how === 'lost' ? undefined : this.#now + RETRY_MS
-    if (retryAt === undefined) this.#mail.delete(mail)
-    else mail.dueAt = retryAt
     const result = how === 'unreachable' ? how : 'answered'
+    this.#settling += 1
     this.#tell({ type: 'finished', lane: mail.lane, result, now: this.#now })
-    this.#tell({ type: 'settled', lane: mail.lane, retryAt, now: this.#now })
+    this.#settle(mail, retryAt)
+  }
+
+  #settle(mail: Mail, retryAt: number | undefined): void {
+    this.#ask(() => (how) => {
+      if (how === 'failing') return this.#settle(mail, retryAt)
+      this.#settling -= 1
+      mail.claimed = false
+      if (retryAt === undefined) this.#mail.delete(mail)
+      else mail.dueAt = retryAt
+      this.#tell({ type: 'settled', lane: mail.lane, retryAt, now: this.#now })
+    })
   }
 
   #wait(ms: number): void {
@@ -168,6 +212,8 @@ export class SchedulerModel {
   #tell(event: SchedulerEvent): boolean {
     let granted = false
     for (const effect of this.scheduler.step(event)) {
+      if (this.#draining && ['grant', 'claim', 'survey'].includes(effect.type))
+        throw new Error(`a ${effect.type} while the server stops`)
       if (effect.type === 'grant') granted = true
       else if (effect.type === 'wake') this.#wakeAt = Math.min(this.#wakeAt ?? effect.at, effect.at)
       else if (effect.type === 'dead') this.#deadUntil.set(effect.lane, effect.until)
@@ -246,8 +292,10 @@ export class SchedulerModel {
   #check(): void {
     const { maxAttempts, limit, ahead, aheadOfAll } = this.#options
     const { taken } = this.scheduler
+    const most = maxAttempts + aheadOfAll + (ahead === 0 ? 0 : maxAttempts)
     if (this.#attempts.length > maxAttempts) throw new Error(`${this.#attempts.length} attempts at once`)
-    if (taken > maxAttempts + aheadOfAll) throw new Error(`${taken} taken, of ${maxAttempts} and ${aheadOfAll} ahead`)
+    if (taken > most) throw new Error(`${taken} taken, of ${most}`)
+    if (this.#settling > 2 * maxAttempts) throw new Error(`${this.#settling} attempts wait for the store`)
     const ours = this.#attempts.length + this.#inHand.length + this.#reserved + this.#asked
     if (taken !== ours) throw new Error(`${taken} taken by its count, ${ours} by ours`)
     for (const [lane, attempts] of perLane(this.#attempts))
@@ -259,7 +307,7 @@ export class SchedulerModel {
 
   /** What is in hand waits only for a slot. */
   #checkNobodyWaitsInVain(): void {
-    if (this.#attempts.length >= this.#options.maxAttempts) return
+    if (Math.max(this.#attempts.length, this.#settling) >= this.#options.maxAttempts) return
     const attempts = perLane(this.#attempts)
     for (const [lane] of perLane(this.#inHand))
       if (!attempts.has(lane)) throw new Error(`mail of ${lane} is in hand and nothing of it is tried`)
