@@ -25,14 +25,19 @@ export interface Outcome {
 
 export const TURN_BY_TURN: Manner = { name: 'turn by turn', turns: 'one by one', pieces: (bytes) => [bytes] }
 export const PIPELINED: Manner = { name: 'pipelined', turns: 'pipelined', pieces: (bytes) => [bytes] }
+/** How much of a turn comes byte by byte. */
+const SINGLY = 2_048
 /** Long input in pieces of 997 bytes after the first 2048, which come one by one. */
 export const BYTE_BY_BYTE: Manner = {
   name: 'byte by byte',
   turns: 'one by one',
   pieces: (bytes) => {
     const pieces: Buffer[] = []
-    for (let at = 0; at < bytes.length; at += pieces.length < 2_048 ? 1 : 997)
-      pieces.push(bytes.subarray(at, at + (pieces.length < 2_048 ? 1 : 997)))
+    for (let at = 0; at < bytes.length; ) {
+      const size = at < SINGLY ? 1 : 997
+      pieces.push(bytes.subarray(at, at + size))
+      at += size
+    }
     return pieces
   },
 }

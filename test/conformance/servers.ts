@@ -154,6 +154,7 @@ function policies(words: ReadonlyMap<string, string>, clock: Clock): readonly Po
   const say = (answer: Decision | undefined): Decision | undefined | Promise<Decision | undefined> =>
     slow ? Promise.resolve(answer) : answer
   return [
+    policy('kept', { rcpt: ({ address }) => (address.local === 'kept' ? hold('a human shall look') : undefined) }),
     policy('by-name', {
       ...(words.get('greeting') === 'slow'
         ? { connect: () => new Promise<undefined>((resolve) => void clock.after(1_000, () => resolve(undefined))) }
@@ -188,7 +189,6 @@ const RECIPIENTS: ReadonlyMap<string, Decision> = new Map([
   ['hangup', hangUp(reply(421, '4.7.0', 'Too much'))],
   ['gone', hangUp(reply(554, '5.7.1', 'Never again'))],
   ['hole', discard()],
-  ['kept', hold('a human shall look')],
 ])
 
 const RECEIVED =
