@@ -58,7 +58,8 @@ async function conforms(dialogue: WireDialogue): Promise<void> {
     await again(memory, BYTE_BY_BYTE)
     for (const place of places(dialogue)) await again(memory, cutAt(place))
   }
-  if (!waits) await again(await serverOf(dialogue.server, 'loopback'), dialogue.alone === undefined ? PIPELINED : TURN_BY_TURN)
+  if (!waits)
+    await again(await serverOf(dialogue.server, 'loopback'), dialogue.alone === undefined ? PIPELINED : TURN_BY_TURN)
 }
 
 function expectDeliveries({ deliveries }: WireDialogue, { deliveries: got }: Outcome): void {

@@ -190,7 +190,8 @@ export async function play(dialogue: WireDialogue, server: ConformanceServer, ma
         for (; next < steps.length; next++) {
           const step = steps[next]!
           const begins = step.kind === 'say' && steps[next - 1]?.kind !== 'say'
-          if (step.kind === 'do' || (begins && group.length > 0 && (turns === 0 || manner.turns === 'one by one'))) break
+          if (step.kind === 'do' || (begins && group.length > 0 && (turns === 0 || manner.turns === 'one by one')))
+            break
           if (begins) turns++
           group.push(step)
         }

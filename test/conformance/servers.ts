@@ -14,10 +14,10 @@ import {
   type Clock,
   type Decision,
   type DeliveryJob,
-  formatMailbox,
-  hold,
   discard,
+  formatMailbox,
   close as hangUp,
+  hold,
   type Network,
   type Policy,
   policy,
@@ -87,7 +87,8 @@ export async function startServer(description: string, medium: Medium): Promise<
   logPostfixLines(
     mta.events,
     (line) => {
-      if (/[\x00-\x1f\x7f-\x9f\u2028\u2029]/.test(line)) problems.push(`a log line that is none: ${JSON.stringify(line)}`)
+      if (/[\x00-\x1f\x7f-\x9f\u2028\u2029]/.test(line))
+        problems.push(`a log line that is none: ${JSON.stringify(line)}`)
     },
     { hostname: 'mx' },
   )
@@ -176,7 +177,8 @@ function policies(words: ReadonlyMap<string, string>, clock: Clock): readonly Po
               : undefined,
         ),
       rcpt: ({ address }) => say(RECIPIENTS.get(address.local) ?? accept()),
-      data: ({ sender }) => say(sender?.local === 'nodata' ? reject(reply(554, '5.7.1', 'No data from you')) : undefined),
+      data: ({ sender }) =>
+        say(sender?.local === 'nodata' ? reject(reply(554, '5.7.1', 'No data from you')) : undefined),
       message: (message) =>
         say(Buffer.from(message.head).includes('X-Virus') ? reject(reply(554, '5.7.1', 'Infected')) : undefined),
     }),

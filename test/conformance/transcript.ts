@@ -88,8 +88,10 @@ export function parseTranscripts(text: string, from: string): TranscriptFile {
   for (const [index, line] of text.split('\n').entries()) {
     if (line.trim() === '' || line.startsWith('#')) continue
     const option = /^(file|pending|server|setup|alone|each): ?(.*)$/.exec(line)
-    if (line.startsWith('=== ')) drafts.push((current = draft({ ...file, name: line.slice(4) })))
-    else if (option === null && current !== file) current.lines.push({ text: line, at: index + 1 })
+    if (line.startsWith('=== ')) {
+      current = draft({ ...file, name: line.slice(4) })
+      drafts.push(current)
+    } else if (option === null && current !== file) current.lines.push({ text: line, at: index + 1 })
     else if (option?.[1] === 'each') current.values.push(option[2]!)
     else if (option !== null) current[option[1] === 'file' ? 'name' : (option[1] as 'server')] = option[2]!
     else throw unknown(from, index + 1, line)
