@@ -45,21 +45,24 @@ test('no two dialogues of a file have the same name', () => {
 })
 
 async function conforms(dialogue: WireDialogue): Promise<void> {
-  const memory = await serverOf(dialogue.server, 'memory')
-  const told = await play(dialogue, memory, TURN_BY_TURN)
+  const stops = dialogue.steps.some((step) => step.kind === 'do' && step.action === 'stop')
+  const serve = (medium: Medium): Promise<ConformanceServer> =>
+    stops ? startServer(dialogue.server, medium) : serverOf(dialogue.server, medium)
+  const told = await play(dialogue, await serve('memory'), TURN_BY_TURN)
   expectDeliveries(dialogue, told)
-  const again = async (server: ConformanceServer, manner: Manner): Promise<void> => {
+  const again = async (medium: Medium, manner: Manner): Promise<void> => {
+    const server = await serve(medium)
     const outcome = await play(dialogue, server, manner)
-    expect(outcome, `${server.medium}, ${manner.name}`).toEqual(told)
+    expect(outcome, `${medium}, ${manner.name}`).toEqual(told)
+    if (stops) expect(server.problems).toEqual([])
   }
   const waits = dialogue.steps.some((step) => step.kind === 'do' && step.action === 'wait')
   if (dialogue.alone === undefined) {
-    await again(memory, PIPELINED)
-    await again(memory, BYTE_BY_BYTE)
-    for (const place of places(dialogue)) await again(memory, cutAt(place))
+    await again('memory', PIPELINED)
+    await again('memory', BYTE_BY_BYTE)
+    for (const place of places(dialogue)) await again('memory', cutAt(place))
   }
-  if (!waits)
-    await again(await serverOf(dialogue.server, 'loopback'), dialogue.alone === undefined ? PIPELINED : TURN_BY_TURN)
+  if (!waits) await again('loopback', dialogue.alone === undefined ? PIPELINED : TURN_BY_TURN)
 }
 
 function expectDeliveries({ deliveries }: WireDialogue, { deliveries: got }: Outcome): void {

@@ -166,7 +166,10 @@ export async function play(dialogue: WireDialogue, server: ConformanceServer, ma
   async function act(action: string, argument: string): Promise<void> {
     log.push(`! ${action} ${argument}`)
     if (action === 'wait') await server.clock.advance(argument as '5m')
-    else if (action === 'close') wire.end()
+    else if (action === 'stop') {
+      void server.stop()
+      if (server.medium === 'memory') await settle()
+    } else if (action === 'close') wire.end()
     else if (action === 'vanish') {
       if (server.medium === 'memory') await settle()
       wire.destroy()
@@ -229,6 +232,7 @@ export async function play(dialogue: WireDialogue, server: ConformanceServer, ma
     if (unread !== '') throw problem('nothing more', unread)
     if (late) throw problem('the end of the connection', '<silence>')
     if (server.medium === 'memory') while (listener.connections > 0 && !late) await immediate()
+    if (late) throw problem('that the server lets go of the connection', '<silence>')
   }
 }
 

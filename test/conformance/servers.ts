@@ -4,7 +4,7 @@
  * always a manual one, so nothing here takes time.
  *
  * A description is words: `protocol=lmtp`, `tls`, `profile=submission`, `maxSize=1000`, `maxHeadSize=`, `maxRecipients=`,
- * `maxJunk=`, `maxCommandLength=`, `lineEnds=normalize`, `refuse=at-once`, `greeting=slow` (it comes after a second),
+ * `maxJunk=`, `maxCommandLength=`, `lineEnds=normalize`, `refuse=at-once`, `greeting=slow` (it comes after a second), `greeting=refusing`,
  * `policies=none`, `policies=slow` (each answer is a promise), `capabilities=dsn,deliverby`, `transport=full`.
  * Words it does not know are kept for features to come, in `given`.
  */
@@ -160,6 +160,7 @@ function policies(words: ReadonlyMap<string, string>, clock: Clock): readonly Po
       ...(words.get('greeting') === 'slow'
         ? { connect: () => new Promise<undefined>((resolve) => void clock.after(1_000, () => resolve(undefined))) }
         : {}),
+      ...(words.get('greeting') === 'refusing' ? { connect: () => reject(reply(550, '5.7.1', 'Not you')) } : {}),
       helo: (name) =>
         say(
           name === 'bad.example'

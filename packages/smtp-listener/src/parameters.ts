@@ -88,7 +88,7 @@ function mailParameters(text: string): Parsed<MailParameters> {
     switch (match[1]!.toUpperCase()) {
       case 'SIZE':
         if (declaredSize !== undefined) return { refusal: DUPLICATE }
-        if (value === undefined || !/^\d{1,15}$/.test(value)) return { refusal: BAD_SIZE }
+        if (value === undefined || !/^\d{1,20}$/.test(value)) return { refusal: BAD_SIZE }
         declaredSize = Number(value)
         break
       case 'BODY': {

@@ -84,7 +84,12 @@ export class Transaction {
 
   data(): boolean {
     if (!this.#open) return this.#manners.refuse('data', replies.MAIL_FIRST)
-    if (this.#recipients === 0) return this.#manners.refuse('data', replies.NO_RECIPIENTS)
+    if (this.#recipients === 0) {
+      return this.#manners.refuse(
+        'data',
+        this.#protocol === 'lmtp' ? replies.NO_LMTP_RECIPIENTS : replies.NO_RECIPIENTS,
+      )
+    }
     const answer = this.#dialogue.data()
     if (answer instanceof Promise) return this.#later(answer, (it) => this.#dataAnswered(it))
     this.#dataAnswered(answer)
