@@ -67,7 +67,7 @@ export function places({ steps }: WireDialogue): readonly number[] {
 }
 
 const never = new AbortController().signal
-const PATIENCE_MS = 5_000
+const PATIENCE_MS = 10_000
 
 /** Plays it. */
 export async function play(dialogue: WireDialogue, server: ConformanceServer, manner: Manner): Promise<Outcome> {
