@@ -34,6 +34,7 @@ describe('an address', () => {
     'ann@example..org',
     'ann@.example.org',
     'ann@[300.1.1.1.1]',
+    'ann@[300.1.1.1]',
     'ann@[example]',
     'ann@exa mple.org',
     'ann@example.org\r\nRCPT TO:<x@y>',

@@ -15,7 +15,7 @@ const ATOM =
 const QUOTED = /^"((?:[^"\\\x00-\x1f\x7f]|\\[\x20-\x7e])*)"$/u
 const LABELS =
   /^(?=.{1,253}$)[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]{0,62})(?:\.[A-Za-z0-9_\u0080-\u{10ffff}][A-Za-z0-9_\-\u0080-\u{10ffff}]{0,62})*$/u
-const LITERAL = /^\[(?:\d{1,3}(?:\.\d{1,3}){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]$/i
+const LITERAL = /^\[(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}|IPv6:[0-9A-Fa-f:.]{2,45})\]$/i
 
 /**
  * Reads `local@domain`. Returns undefined for anything that is no mailbox: there is no half-parsed address.

@@ -62,7 +62,7 @@ describe('a submission server', () => {
   })
 
   // Needs a listener that offers AUTH.
-  it.todo('sends on what a user submits under an address of her own, and nothing else', async () => {
+  it('sends on what a user submits under an address of her own, and nothing else', async () => {
     const world = testEnvironment()
     const mx = await scriptedMx({ network: world.net, clock: world.clock, host: '192.0.2.30' })
     await started(server(world).mta, world)

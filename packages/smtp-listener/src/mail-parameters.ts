@@ -43,7 +43,7 @@ export function mailParameters(text: string, terms: MailTerms): Parsed<MailParam
     if (given === undefined) return { refusal: BAD_PARAMETER }
     if (given.name === 'SIZE') {
       if (declaredSize !== undefined) return { refusal: DUPLICATE }
-      if (!/^\d{1,15}$/.test(given.value)) return { refusal: badValue('SIZE') }
+      if (!/^\d{1,20}$/.test(given.value)) return { refusal: badValue('SIZE') }
       declaredSize = Number(given.value)
       continue
     }

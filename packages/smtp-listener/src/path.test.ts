@@ -53,7 +53,7 @@ test.each([
   ['MAIL FROM:<a@example.org> SIZE=1 SIZE=2', 501, '5.5.4'],
   ['MAIL FROM:<a@example.org> SIZE', 501, '5.5.4'],
   ['MAIL FROM:<a@example.org> SIZE=-1', 501, '5.5.4'],
-  ['MAIL FROM:<a@example.org> SIZE=99999999999999999999', 501, '5.5.4'],
+  ['MAIL FROM:<a@example.org> SIZE=999999999999999999999', 501, '5.5.4'],
   ['MAIL FROM:<a@example.org> BODY=BINARYMIME', 555, '5.5.4'],
   ['MAIL FROM:<a@example.org> BODY=7BIT body=8bitmime', 501, '5.5.4'],
   ['MAIL FROM:<a@example.org> SMTPUTF8=yes', 501, '5.5.4'],

@@ -144,7 +144,8 @@ export class CommandReader extends SMTPStream {
     this.#take(bytes)
     this.#run()
     // While a sink asks us to wait nothing more is read; while a reply is outstanding a little may come.
-    this.#sourcePaused = this.#stopped && this.inData
+    // Once we have hung up, what still comes is to flow past, so that the client reads why and its end is seen.
+    this.#sourcePaused = this.#stopped && this.inData && !this.isClosed
     return !this.#sourcePaused
   }
 

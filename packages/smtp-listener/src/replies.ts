@@ -22,6 +22,8 @@ export const LHLO_FIRST: Reply<503> = reply(503, '5.5.1', 'Send LHLO first')
 export const NESTED_MAIL: Reply<503> = reply(503, '5.5.1', 'A mail transaction is open already')
 export const MAIL_FIRST: Reply<503> = reply(503, '5.5.1', 'Send MAIL first')
 export const NO_RECIPIENTS: Reply<554> = reply(554, '5.5.1', 'No valid recipients')
+/** The code that RFC 2033 §4.2 demands. */
+export const NO_LMTP_RECIPIENTS: Reply<503> = reply(503, '5.5.1', 'No valid recipients')
 export const TOO_MANY_RECIPIENTS: Reply<452> = reply(452, '4.5.3', 'Too many recipients')
 export const USE_EHLO: Reply<500> = reply(500, '5.5.1', 'This is SMTP: send EHLO')
 export const USE_LHLO: Reply<500> = reply(500, '5.5.1', 'This is LMTP: send LHLO')

@@ -127,7 +127,12 @@ export class Transaction implements ChunkedMessage {
   data(): boolean {
     if (!this.#open) return this.#manners.refuse('data', replies.MAIL_FIRST)
     if (this.#chunks?.begun === true) return this.#manners.refuse('data', replies.BDAT_UNDER_WAY)
-    if (this.#recipients === 0) return this.#manners.refuse('data', replies.NO_RECIPIENTS)
+    if (this.#recipients === 0) {
+      return this.#manners.refuse(
+        'data',
+        this.#protocol === 'lmtp' ? replies.NO_LMTP_RECIPIENTS : replies.NO_RECIPIENTS,
+      )
+    }
     if (this.#binary) return this.#manners.refuse('data', replies.BINARY_NEEDS_BDAT)
     const answer = this.#dialogue.data()
     if (answer instanceof Promise) return this.#later(answer, (it) => this.#dataAnswered(it))
