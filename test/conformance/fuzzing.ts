@@ -18,9 +18,9 @@ export interface RandomClient {
 
 /** The servers that random clients meet. */
 export const TARGETS: readonly string[] = [
-  'maxJunk=40',
-  'protocol=lmtp maxJunk=40',
-  'policies=slow maxJunk=40 maxSize=2000',
+  'hardErrorLimit=40',
+  'protocol=lmtp hardErrorLimit=40',
+  'policies=slow hardErrorLimit=40 maxSize=2000',
   'lineEnds=normalize maxCommandLength=512',
   'refuse=at-once maxRecipients=2',
 ]
