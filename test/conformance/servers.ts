@@ -4,12 +4,16 @@
  * always a manual one, so nothing here takes time.
  *
  * A description is words: `protocol=lmtp`, `tls`, `profile=submission`, `maxSize=1000`, `maxHeadSize=`, `maxRecipients=`,
- * `maxJunk=`, `maxCommandLength=`, `lineEnds=normalize`, `refuse=at-once`, `greeting=slow` (it comes after a second), `greeting=refusing`,
- * `policies=none`, `policies=slow` (each answer is a promise), `capabilities=dsn,deliverby`, `transport=full`.
- * Words it does not know are kept for features to come, in `given`.
+ * `softErrorLimit=`, `hardErrorLimit=`, `errorSleep=` (ms; 0 unless given, so that no time passes), `errors=own`,
+ * `maxCommandLength=`, `lineEnds=normalize`, `refuse=at-once`, `greeting=slow` (it comes after a second), `greeting=refusing`,
+ * `policies=none`, `policies=slow` (each answer is a promise), `capabilities=dsn,deliverby`, `transport=full`,
+ * `auth=ann:secret` (one user, PLAIN and LOGIN), `etrn=example.org` (a domain whose mail is kept), `xclient` (the clients
+ * are trusted hosts), `proxy` (the clients are proxies).
  */
 import {
+  type Authenticator,
   accept,
+  type Block,
   type Capability,
   type Clock,
   type Decision,
@@ -20,6 +24,7 @@ import {
   hold,
   type Network,
   type Policy,
+  type Profile,
   policy,
   reject,
   reply,
@@ -28,6 +33,7 @@ import {
 import { mailIntake } from '@mailwright/intake'
 import { createMta, systemNetwork } from '@mailwright/kernel'
 import { logPostfixLines } from '@mailwright/observe'
+import { passwordAuthentication, userTable } from '@mailwright/sasl'
 import { type ListenerHandle, smtpListener } from '@mailwright/smtp-listener'
 import {
   type ManualClock,
@@ -62,6 +68,10 @@ export interface Delivery {
 }
 
 const certificate = testAuthority().issue({ names: ['mx.example.org'] })
+const STARTED = reply(250, '2.0.0', 'Queuing started')
+const NOT_KEPT = reply(459, '4.7.1', 'No mail is kept for that domain')
+/** Where the clients of these tests connect from. */
+const US = ['127.0.0.0/8', '192.0.2.1']
 const never = new AbortController().signal
 
 /** Starts the server of a description. */
@@ -99,6 +109,7 @@ export async function startServer(description: string, medium: Medium): Promise<
       policies: policies(words, clock),
       lineEnds: words.get('lineEnds') === 'normalize' ? 'normalize' : 'reject',
       refuse: words.get('refuse') === 'at-once' ? 'at-once' : 'at-rcpt',
+      ...(words.has('etrn') ? { etrn: (domain: string) => (domain === words.get('etrn') ? STARTED : NOT_KEPT) } : {}),
       ...numbers(words, ['maxSize', 'maxHeadSize', 'maxRecipients']),
     }),
   )
@@ -107,8 +118,14 @@ export async function startServer(description: string, medium: Medium): Promise<
       intake,
       port: 0,
       protocol: words.get('protocol') === 'lmtp' ? 'lmtp' : 'smtp',
+      profile: (words.get('profile') ?? 'mx') as Profile,
+      errors: words.get('errors') === 'own' ? 'own' : 'all',
+      errorSleep: 0,
       ...(words.has('tls') ? { tls: certificate } : {}),
-      ...numbers(words, ['maxJunk', 'maxCommandLength']),
+      ...(words.has('auth') ? { auth: mta.use(oneUser(words.get('auth')!)) } : {}),
+      ...(words.has('xclient') ? { trusted: { xclient: US } } : {}),
+      ...(words.has('proxy') ? { proxy: { from: US } } : {}),
+      ...numbers(words, ['softErrorLimit', 'hardErrorLimit', 'errorSleep', 'maxCommandLength']),
     }),
   )
   await mta.start()
@@ -130,6 +147,14 @@ export async function startServer(description: string, medium: Medium): Promise<
 
 function numbers(words: ReadonlyMap<string, string>, names: readonly string[]): Record<string, number> {
   return Object.fromEntries(names.filter((name) => words.has(name)).map((name) => [name, Number(words.get(name))]))
+}
+
+/** `name:password`. */
+function oneUser(given: string): Block<Authenticator> {
+  const [name, password] = given.split(':')
+  return passwordAuthentication({
+    credentials: userTable((user) => (user === name ? `{PLAIN}${password}` : undefined)),
+  })
 }
 
 function withCapabilities(inner: Transport, given: string | undefined): Transport {

@@ -30,8 +30,19 @@ export function parseMailbox(text: string): Mailbox | undefined {
   const local = parseLocal(text.slice(0, at))
   const domain = text.slice(at + 1)
   if (local === undefined || Buffer.byteLength(local) > 64 || domain.length > 255) return undefined
-  if (domain.startsWith('[') ? !LITERAL.test(domain) : !LABELS.test(domain)) return undefined
+  if (domain.startsWith('[') ? !isLiteral(domain) : !isDomain(domain)) return undefined
   return { local, domain: domain.toLowerCase() }
+}
+
+function isDomain(text: string): boolean {
+  return LABELS.test(text) && !text.includes('-.') && !text.endsWith('-')
+}
+
+function isLiteral(text: string): boolean {
+  if (!LITERAL.test(text)) return false
+  const ipv6 = /^\[IPv6:/i.test(text)
+  // The reader of URLs knows what an IPv6 address is, and needs no network for it.
+  return !ipv6 || URL.canParse(`http://[${text.slice(6)}`)
 }
 
 function parseLocal(text: string): string | undefined {

@@ -5,7 +5,7 @@
  * One that was not offered, is there twice, or has a value its RFC does not know is refused. What a value is worth,
  * whether this client may have a priority, is not decided here.
  */
-import { type Capability, type MailOptions, parseMailbox, type Refusal } from '@mailwright/core'
+import { type Capability, type MailOptions, parseMailbox, type Refusal, reply } from '@mailwright/core'
 import { BAD_PARAMETER, badValue, DUPLICATE, parameter, UNSUPPORTED } from './parameter.ts'
 import type { MailTerms, Parsed } from './parameters.ts'
 import { deliverBy, heldFor, heldUntil } from './times.ts'
@@ -18,6 +18,7 @@ export interface MailParameters {
 
 type Draft = { -readonly [K in keyof MailOptions]: MailOptions[K] }
 
+const BAD_PRIORITY: Refusal = reply(501, '5.5.2', 'Bad value of MT-PRIORITY')
 const LONGEST_ENVID = 100
 const LONGEST_SUBMITTER = 500
 
@@ -77,7 +78,7 @@ function take(options: Draft, name: string, value: string, terms: MailTerms): Re
     case 'AUTH':
       return terms.submitters === 'not offered' ? UNSUPPORTED : putSubmitter(options, value, terms)
     case 'MT-PRIORITY':
-      return put(options, 'priority', /^(?:-?[1-9]|0)$/.test(value) ? Number(value) : undefined, name)
+      return putPriority(options, value)
     case 'BY':
       return put(options, 'deliverBy', deliverBy(value, terms.now()), name)
     case 'HOLDFOR':
@@ -87,6 +88,12 @@ function take(options: Draft, name: string, value: string, terms: MailTerms): Re
     default:
       return UNSUPPORTED
   }
+}
+
+/** Has a code of its own for what cannot be read (RFC 6710 §4.1). */
+function putPriority(options: Draft, value: string): Refusal | undefined {
+  const priority = /^(?:-?[1-9]|0)$/.test(value) ? Number(value) : undefined
+  return put(options, 'priority', priority, 'MT-PRIORITY') && BAD_PRIORITY
 }
 
 /** The word of a client that did not authenticate is not passed on (RFC 4954 §5). */

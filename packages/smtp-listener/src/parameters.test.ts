@@ -67,12 +67,6 @@ test.each([
   'AUTH=<> AUTH=<>',
   'REQUIRETLS=yes',
   'REQUIRETLS REQUIRETLS',
-  'MT-PRIORITY',
-  'MT-PRIORITY=10',
-  'MT-PRIORITY=+3',
-  'MT-PRIORITY=-0',
-  'MT-PRIORITY=03',
-  'MT-PRIORITY=3 MT-PRIORITY=3',
   'BY',
   'BY=120',
   'BY=120;X',
@@ -109,6 +103,17 @@ test('the submitter named by a client nobody knows is nobody, but its syntax is 
   expect(mail('AUTH=eve@example.org', { ...everything, submitters: 'not offered' }).refusal).toMatchObject({
     code: 555,
   })
+})
+
+test.each([
+  'MT-PRIORITY',
+  'MT-PRIORITY=10',
+  'MT-PRIORITY=+3',
+  'MT-PRIORITY=-0',
+  'MT-PRIORITY=03',
+  'MT-PRIORITY=3 MT-PRIORITY=3',
+])('MAIL with %s is refused with the code of RFC 6710 §4.1', (parameters) => {
+  expect(mail(parameters).refusal).toMatchObject({ code: 501, enhanced: '5.5.2' })
 })
 
 test('an unknown parameter is refused, and one that is there in every object of JavaScript too', () => {
