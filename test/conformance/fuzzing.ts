@@ -23,6 +23,7 @@ export const TARGETS: readonly string[] = [
   'policies=slow hardErrorLimit=40 maxSize=2000',
   'lineEnds=normalize maxCommandLength=512',
   'refuse=at-once maxRecipients=2',
+  'auth=ann:secret clear hardErrorLimit=40 capabilities=dsn,binarymime,smtputf8,etrn etrn=example.org',
 ]
 
 const ADDRESSES = [
@@ -48,6 +49,7 @@ const PARAMETERS = [
   ' SIZE=10',
   ' SIZE=9999999999',
   ' BODY=8BITMIME',
+  ' BODY=BINARYMIME',
   ' SMTPUTF8',
   ' FOO=1',
   ' SIZE=x',
@@ -80,6 +82,12 @@ const lone = fc.constantFrom(
     '.',
     'EXPN x',
     'AUTH PLAIN',
+    'AUTH PLAIN AGFubgBzZWNyZXQ=',
+    'AUTH LOGIN',
+    'AUTH LOGIN YW5u',
+    'AGFubgBzZWNyZXQ=',
+    '*',
+    'ETRN example.org',
   ],
   ...['MAIL', 'RCPT TO:', 'STARTTLS', 'ETRN x', 'MAIL FROM:<a@b', 'RCPT TO:<"', 'EHLO', '\0', '\xff\xfe', 'NOOP\rNOOP'],
 )
@@ -199,15 +207,15 @@ async function unitByUnit(bytes: Buffer, server: ConformanceServer): Promise<Res
   let said = session.heard()
   const lmtp = server.listener.url.startsWith('lmtp')
   let recipients = 0
-  for (let at = 0, inData = false; at < bytes.length && !session.over; ) {
-    const end = inData ? endOfData(bytes, at) : endOfCommand(bytes, at)
+  for (let at = 0, inData = false, inAuth = false; at < bytes.length && !session.over; ) {
+    const end = inData ? endOfData(bytes, at) : inAuth ? bytes.indexOf(10, at) + 1 : endOfCommand(bytes, at)
     const unit = bytes.subarray(at, end === 0 ? bytes.length : end)
     await session.send(unit)
     const answer = session.heard()
     const codes = codesOf(answer)
     said += answer
     const farewell = /^[45]/.test(codes.at(-2) ?? '') && codes.at(-1) === '421' ? 1 : 0
-    const many = lmtp && (inData || (isLastChunk(unit) && codes.length === recipients + farewell))
+    const many = lmtp && (inData || (!inAuth && isLastChunk(unit) && codes.length === recipients + farewell))
     const wanted = (end === 0 ? 0 : many ? recipients : 1) + farewell
     if (codes.length !== wanted)
       throw new Error(
@@ -217,6 +225,7 @@ async function unitByUnit(bytes: Buffer, server: ConformanceServer): Promise<Res
       throw new Error(`the connection is ${session.over ? 'closed' : 'open'} after ${answer}`)
     recipients = recipientsAfter(unit, answer, inData, recipients)
     inData = !inData && codes[0] === '354'
+    inAuth = codes[0] === '334'
     at += unit.length
   }
   await session.end()
