@@ -2,7 +2,7 @@
  * Random clients: sequences of commands right and wrong, messages full of traps, and plain noise.
  *
  * Each is played twice. First unit by unit, by a client that knows only framing: a command ends at LF, a message at
- * CRLF . CRLF; each command must get exactly one answer, a message one too (with LMTP one for each recipient accepted),
+ * CRLF . CRLF, a chunk with its last octet; each command must get exactly one answer, a message one too (with LMTP one for each recipient accepted),
  * and half a unit none. Behind the last refusal that is borne there may stand a 421. Then all at once, cut into random pieces: the answers and deliveries must be the same.
  */
 
@@ -23,6 +23,7 @@ export const TARGETS: readonly string[] = [
   'policies=slow hardErrorLimit=40 maxSize=2000',
   'lineEnds=normalize maxCommandLength=512',
   'refuse=at-once maxRecipients=2',
+  'auth=ann:secret clear hardErrorLimit=40 capabilities=dsn,binarymime,smtputf8,etrn etrn=example.org',
 ]
 
 const ADDRESSES = [
@@ -48,6 +49,7 @@ const PARAMETERS = [
   ' SIZE=10',
   ' SIZE=9999999999',
   ' BODY=8BITMIME',
+  ' BODY=BINARYMIME',
   ' SMTPUTF8',
   ' FOO=1',
   ' SIZE=x',
@@ -80,6 +82,12 @@ const lone = fc.constantFrom(
     '.',
     'EXPN x',
     'AUTH PLAIN',
+    'AUTH PLAIN AGFubgBzZWNyZXQ=',
+    'AUTH LOGIN',
+    'AUTH LOGIN YW5u',
+    'AGFubgBzZWNyZXQ=',
+    '*',
+    'ETRN example.org',
   ],
   ...['MAIL', 'RCPT TO:', 'STARTTLS', 'ETRN x', 'MAIL FROM:<a@b', 'RCPT TO:<"', 'EHLO', '\0', '\xff\xfe', 'NOOP\rNOOP'],
 )
@@ -119,6 +127,27 @@ const transaction = fc
   .map(([sender, many, text]) =>
     [`MAIL FROM:<${sender}>`, ...many, 'RCPT TO:<bob@example.org>', 'DATA', text].join('\r\n'),
   )
+const chunk = fc
+  .tuple(
+    fc.array(fc.constantFrom(...TRAPS), { maxLength: 8 }),
+    fc.constantFrom(0, 0, 0, 0, 0, 1, -1, 9),
+    fc.constantFrom('', ' LAST', ' last'),
+  )
+  .map(([pieces, more, last]) => {
+    const text = pieces.join('')
+    return `BDAT ${Math.max(0, text.length + more)}${last}\r\n${text}`
+  })
+const chunked = fc
+  .tuple(fc.array(rcpt, { maxLength: 3 }), fc.array(chunk, { maxLength: 3 }))
+  .map(([many, chunks]) =>
+    [
+      'MAIL FROM:<ann@example.net>',
+      ...many,
+      'RCPT TO:<bob@example.org>',
+      `${chunks.join('')}BDAT 4 LAST`,
+      'a\r\n.',
+    ].join('\r\n'),
+  )
 
 /** A client. What it says before is a proper introduction most of the time. */
 export const randomClient: fc.Arbitrary<RandomClient> = fc
@@ -128,6 +157,8 @@ export const randomClient: fc.Arbitrary<RandomClient> = fc
       fc.oneof(
         { weight: 6, arbitrary: command },
         { weight: 3, arbitrary: transaction },
+        { weight: 2, arbitrary: chunked },
+        { weight: 1, arbitrary: chunk },
         { weight: 1, arbitrary: message },
         { weight: 1, arbitrary: noise },
       ),
@@ -176,15 +207,16 @@ async function unitByUnit(bytes: Buffer, server: ConformanceServer): Promise<Res
   let said = session.heard()
   const lmtp = server.listener.url.startsWith('lmtp')
   let recipients = 0
-  for (let at = 0, inData = false; at < bytes.length && !session.over; ) {
-    const end = inData ? endOfData(bytes, at) : bytes.indexOf(10, at) + 1
+  for (let at = 0, inData = false, inAuth = false; at < bytes.length && !session.over; ) {
+    const end = inData ? endOfData(bytes, at) : inAuth ? bytes.indexOf(10, at) + 1 : endOfCommand(bytes, at)
     const unit = bytes.subarray(at, end === 0 ? bytes.length : end)
     await session.send(unit)
     const answer = session.heard()
     const codes = codesOf(answer)
     said += answer
     const farewell = /^[45]/.test(codes.at(-2) ?? '') && codes.at(-1) === '421' ? 1 : 0
-    const wanted = (end === 0 ? 0 : inData && lmtp ? recipients : 1) + farewell
+    const many = lmtp && (inData || (!inAuth && isLastChunk(unit) && codes.length === recipients + farewell))
+    const wanted = (end === 0 ? 0 : many ? recipients : 1) + farewell
     if (codes.length !== wanted)
       throw new Error(
         `${JSON.stringify(unit.toString('latin1'))} is answered ${codes.length} times, not ${wanted}:\n${said}`,
@@ -193,6 +225,7 @@ async function unitByUnit(bytes: Buffer, server: ConformanceServer): Promise<Res
       throw new Error(`the connection is ${session.over ? 'closed' : 'open'} after ${answer}`)
     recipients = recipientsAfter(unit, answer, inData, recipients)
     inData = !inData && codes[0] === '354'
+    inAuth = codes[0] === '334'
     at += unit.length
   }
   await session.end()
@@ -202,11 +235,11 @@ async function unitByUnit(bytes: Buffer, server: ConformanceServer): Promise<Res
 
 /** Counts what LMTP has to answer: recipients accepted in this transaction. */
 function recipientsAfter(unit: Buffer, answer: string, inData: boolean, before: number): number {
-  if (inData) return 0
+  if (inData || isLastChunk(unit)) return 0
   const verb = unit.toString('latin1', 0, 4).toUpperCase()
   if (!answer.startsWith('250')) return before
   if (verb === 'RCPT') return before + 1
-  return verb === 'NOOP' ? before : 0
+  return verb === 'NOOP' || verb === 'BDAT' ? before : 0
 }
 
 async function inPieces({ bytes, cuts }: RandomClient, server: ConformanceServer): Promise<Result> {
@@ -266,6 +299,20 @@ function codesOf(said: string): string[] {
     codes.push(reply[2]!)
   }
   return codes
+}
+
+const CHUNK = /^BDAT (\d{1,15})( +LAST)? *\r\n/i
+
+/** Just behind the line, and the octets of the chunk that it announces; or 0. */
+function endOfCommand(bytes: Buffer, from: number): number {
+  const end = bytes.indexOf(10, from) + 1
+  const size = CHUNK.exec(bytes.toString('latin1', from, end))?.[1]
+  if (end === 0 || size === undefined) return end
+  return end + Number(size) <= bytes.length ? end + Number(size) : 0
+}
+
+function isLastChunk(unit: Buffer): boolean {
+  return CHUNK.exec(unit.toString('latin1', 0, 40))?.[2] !== undefined
 }
 
 /** Just behind the final dot, or 0. */

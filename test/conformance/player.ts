@@ -166,7 +166,10 @@ export async function play(dialogue: WireDialogue, server: ConformanceServer, ma
   async function act(action: string, argument: string): Promise<void> {
     log.push(`! ${action} ${argument}`)
     if (action === 'wait') await server.clock.advance(argument as '5m')
-    else if (action === 'stop') {
+    else if (action === 'silence') {
+      await settle()
+      if (unread !== '' || over) throw problem('<silence>', over ? '<closed>' : unread)
+    } else if (action === 'stop') {
       void server.stop()
       if (server.medium === 'memory') await settle()
     } else if (action === 'close') wire.end()

@@ -7,7 +7,7 @@
  * `softErrorLimit=`, `hardErrorLimit=`, `errorSleep=` (ms; 0 unless given, so that no time passes), `errors=own`,
  * `maxCommandLength=`, `lineEnds=normalize`, `refuse=at-once`, `greeting=slow` (it comes after a second), `greeting=refusing`,
  * `policies=none`, `policies=slow` (each answer is a promise), `capabilities=dsn,deliverby`, `transport=full`,
- * `auth=ann:secret` (one user, PLAIN and LOGIN), `etrn=example.org` (a domain whose mail is kept), `xclient` (the clients
+ * `auth=ann:secret` (one user, PLAIN and LOGIN; with `clear` also without TLS), `etrn=example.org` (a domain whose mail is kept), `xclient` (the clients
  * are trusted hosts), `proxy` (the clients are proxies).
  */
 import {
@@ -122,7 +122,10 @@ export async function startServer(description: string, medium: Medium): Promise<
       errors: words.get('errors') === 'own' ? 'own' : 'all',
       errorSleep: 0,
       ...(words.has('tls') ? { tls: certificate } : {}),
-      ...(words.has('auth') ? { auth: mta.use(oneUser(words.get('auth')!)) } : {}),
+      ...(words.has('auth')
+        ? { auth: mta.use(oneUser(words.get('auth')!, words.has('clear') ? 'anywhere' : 'tls')) }
+        : {}),
+      authWithoutTls: words.has('clear') ? 'allowed' : 'never',
       ...(words.has('xclient') ? { trusted: { xclient: US } } : {}),
       ...(words.has('proxy') ? { proxy: { from: US } } : {}),
       ...numbers(words, ['softErrorLimit', 'hardErrorLimit', 'errorSleep', 'maxCommandLength']),
@@ -150,11 +153,10 @@ function numbers(words: ReadonlyMap<string, string>, names: readonly string[]): 
 }
 
 /** `name:password`. */
-function oneUser(given: string): Block<Authenticator> {
+function oneUser(given: string, clearText: 'tls' | 'anywhere'): Block<Authenticator> {
   const [name, password] = given.split(':')
-  return passwordAuthentication({
-    credentials: userTable((user) => (user === name ? `{PLAIN}${password}` : undefined)),
-  })
+  const credentials = userTable((user) => (user === name ? `{PLAIN}${password}` : undefined))
+  return passwordAuthentication({ credentials, clearText })
 }
 
 function withCapabilities(inner: Transport, given: string | undefined): Transport {

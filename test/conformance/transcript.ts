@@ -16,6 +16,7 @@
  *     S: 250* SIZE 1000 | !DSN                    a whole answer, of any number of lines; holds a line, lacks another
  *     S: <closed>                                 the server has ended the connection
  *     ! starttls                                  a handshake; also: ! wait 5m, ! close (FIN), ! vanish (RST),
+ *                                                 ! silence (nothing has come; in memory only, so beside ! wait),
  *                                                 ! stop (the server is told to stop; it is then nobody else's)
  *     D: <ann@example.net> -> <bob@example.org>   delivered, in order; without any D nothing may be delivered
  *     D> Subject: hi\r\n\r\nHello\r\n             the bytes of that message below our Received field, in as many lines as needed
@@ -127,7 +128,7 @@ function dialoguesOf(each: Draft, from: string): WireDialogue[] {
 }
 
 function stepsOf(text: string, problem: () => MailwrightError): Step[] {
-  const action = /^! (starttls|wait|close|vanish|stop)(?: (.+))?$/.exec(text)
+  const action = /^! (starttls|wait|silence|close|vanish|stop)(?: (.+))?$/.exec(text)
   if (action !== null) return [{ kind: 'do', action: action[1]!, argument: action[2] ?? '' }]
   const parts = /^([CBS])(?:\*(\d+))?: ?(.*)$/.exec(text)
   if (parts === null) throw problem()
