@@ -34,7 +34,6 @@ export interface ConversationRules {
   readonly protocol: 'smtp' | 'lmtp'
   readonly maxSize: number
   readonly maxRecipients: number
-  /** Refusals of the engine before it hangs up. */
   /** What the intake honours. */
   readonly capabilities: ReadonlySet<Capability>
   /** For parameters that name a time. */
