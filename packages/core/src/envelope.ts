@@ -40,7 +40,12 @@ export interface MailOptions {
   readonly deliverBy?: DeliverBy
   /** HOLDFOR or HOLDUNTIL (RFC 4865): not to be delivered before, in ms since the epoch. */
   readonly notBefore?: number
+  /** What the host knows it by, for limits, statistics and operators: tenant, campaign, any key. */
+  readonly labels?: Labels
 }
+
+/** A few short names and values, e.g. `{ tenant: 'acme', campaign: 'spring-sale' }`. */
+export type Labels = Readonly<Record<string, string>>
 
 /** What to do with mail that is not delivered in time (RFC 2852 §4). */
 export interface DeliverBy {

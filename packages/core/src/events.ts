@@ -5,10 +5,11 @@
 
 import type { MessageId, Recipient } from './envelope.ts'
 import type { Mailbox } from './mailbox.ts'
-import type { Outcome } from './outcome.ts'
+import type { Outcome, ResponseCategory } from './outcome.ts'
 import type { Reply } from './reply.ts'
 import type { Lane } from './router.ts'
 import type { Peer, Session, TlsFacts } from './session.ts'
+import type { Suspension, SuspensionScope } from './suspension.ts'
 
 /** The first client of forwarded mail. What is absent is unknown. */
 export interface ForwardedClient {
@@ -96,12 +97,14 @@ export type MailEvent =
       readonly delays: Delays
       /** When the next attempt may start, for a deferral. */
       readonly retryAt?: number | undefined
+      /** What the answer is about, for a deferral or failure, where somebody reads answers. */
+      readonly category?: ResponseCategory | undefined
     }
   /** A notice about `message` was queued as `dsn`. */
   | {
       readonly type: 'message.bounced'
       /** What the notice is about; absent means failure. */
-      readonly about?: 'failure' | 'success' | 'both'
+      readonly about?: 'failure' | 'success' | 'both' | 'delay'
       readonly message: MessageId
       readonly dsn: MessageId
       readonly sender: Mailbox
@@ -118,6 +121,9 @@ export type MailEvent =
       readonly state: 'dead' | 'alive'
       readonly until?: number
     }
+  /** Mail is kept from being tried, or may be tried again. */
+  | { readonly type: 'queue.suspended'; readonly suspension: Suspension }
+  | { readonly type: 'queue.resumed'; readonly scope: SuspensionScope }
   /** What a store found at start and did with it. */
   | { readonly type: 'store.recovered'; readonly messages: number; readonly strays: number; readonly corrupt: number }
   /** A stored record could not be read; it was set aside and the rest goes on. */

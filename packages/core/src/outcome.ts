@@ -32,6 +32,22 @@ export interface DeferredOutcome {
   readonly cause?: unknown
 }
 
+/** What a refusal or deferral is about, as far as its code and text tell. */
+export type ResponseCategory =
+  | 'auth'
+  | 'block'
+  | 'content'
+  | 'greylist'
+  | 'mailbox-full'
+  | 'network'
+  | 'policy'
+  | 'rate'
+  | 'spam'
+  | 'tls'
+  | 'unknown-domain'
+  | 'unknown-recipient'
+  | 'other'
+
 /** Never. The sender is told. */
 export interface FailedOutcome {
   readonly status: 'failed'

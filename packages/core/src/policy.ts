@@ -67,6 +67,8 @@ export type Edit =
   | { readonly edit: 'append-header'; readonly name: string; readonly value: string }
   | { readonly edit: 'remove-header'; readonly name: string }
   | { readonly edit: 'add-recipient'; readonly address: Mailbox }
+  /** What the host knows the message by; see `MailOptions.labels`. */
+  | { readonly edit: 'label'; readonly label: string; readonly value: string }
 
 /** No opinion. */
 export function next(reason?: string): Decision {

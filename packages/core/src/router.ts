@@ -9,6 +9,11 @@ export interface Lane {
   readonly transport: string
   /** The next hop, e.g. `example.com`, `[192.0.2.1]:25`, or empty where the transport needs none. */
   readonly destination: string
+  /**
+   * A line of its own for some of the destination's mail, e.g. a campaign or one giant message: lines take turns, and
+   * share the destination's limits. Letters, digits, `.`, `_`, `-`, `@`, `=` and `+`. Absent: the common line.
+   */
+  readonly stream?: string
 }
 
 export type Routing =
@@ -38,13 +43,23 @@ export interface Router {
   destination(address: Mailbox, call: Call): Awaitable<Destination>
 }
 
-/** A lane as the opaque, indexed string that stores and schedulers see: `smtp:example.com`. */
-export function laneKey(lane: Lane): string {
-  return `${lane.transport}:${lane.destination}`
+/** A lane as the opaque, indexed string that stores see: `smtp:example.com`, or `smtp/spring-sale:example.com`. */
+export function laneKey({ transport, destination, stream }: Lane): string {
+  return stream === undefined ? `${transport}:${destination}` : `${transport}/${stream}:${destination}`
 }
 
 /** The lane of a key made by `laneKey`. */
 export function parseLaneKey(key: string): Lane {
   const colon = key.indexOf(':')
-  return { transport: key.slice(0, colon), destination: key.slice(colon + 1) }
+  const slash = key.indexOf('/')
+  const destination = key.slice(colon + 1)
+  if (slash < 0 || slash > colon) return { transport: key.slice(0, colon), destination }
+  return { transport: key.slice(0, slash), destination, stream: key.slice(slash + 1, colon) }
+}
+
+/** Who is limited, whatever the line: the key of the lane without its stream. */
+export function destinationKey(key: string): string {
+  const colon = key.indexOf(':')
+  const slash = key.indexOf('/')
+  return slash < 0 || slash > colon ? key : key.slice(0, slash) + key.slice(colon)
 }

@@ -6,12 +6,13 @@
  * Methods reject with `ERR_MAILWRIGHT_STORE` when storage fails; nothing is then half done.
  */
 import type { Call } from './call.ts'
-import type { MailOptions, MessageId, Recipient, RecipientId } from './envelope.ts'
+import type { Labels, MailOptions, MessageId, Recipient, RecipientId } from './envelope.ts'
 import type { Events } from './events.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { MessageSource, Spool } from './message.ts'
 import type { Outcome } from './outcome.ts'
 import type { Reply, TransientCode } from './reply.ts'
+import type { Suspension, SuspensionScope } from './suspension.ts'
 
 export interface NewMessage {
   readonly id: MessageId
@@ -48,9 +49,27 @@ export interface QueueEntry {
   /** Attempts counted so far. */
   readonly attempts: number
   readonly held?: string | undefined
+  /** What an operator wants done with it when it is next claimed. */
+  readonly instruction?: Instruction | undefined
+  /** The sender has been told that it is late. */
+  readonly warned?: true | undefined
+  readonly labels?: Labels | undefined
   /** Whether somebody is delivering it now, as far as this process can tell. */
   readonly claimed: boolean
 }
+
+/**
+ * What is to be done with an entry instead of trying it: `requeue`: route its recipients again; `reroute`: go on in this
+ * lane; `expire`: return it to its sender. Kept with the entry, so that any process may give it; whoever delivers from
+ * the store carries it out when it claims the entry.
+ */
+export type Instruction =
+  | { readonly kind: 'requeue' }
+  | { readonly kind: 'reroute'; readonly lane: string }
+  | { readonly kind: 'expire' }
+
+/** Where an entry stands: kept by an operator, in somebody's hands, tried and waiting for another time, or never tried. */
+export type EntryStatus = 'held' | 'claimed' | 'deferred' | 'waiting'
 
 export interface PendingRecipient extends Recipient {
   /** The last deferral, as `replyLine` or the remote answer's text. */
@@ -77,6 +96,13 @@ export interface Settlement {
   readonly retryAt: number
   /** Whether this was an attempt, as against a deferral by some limit of ours. */
   readonly counted: boolean
+  /**
+   * Where those who stay go on instead: entries that between them name each once. An instruction of the entry has then
+   * been carried out; any other settlement leaves it.
+   */
+  readonly moved?: readonly NewEntry[] | undefined
+  /** The sender has been told that it is late. Once set it stays. */
+  readonly warned?: true | undefined
   /** A message put in the same atomic change: the DSN this settlement causes. Its body is in memory. */
   readonly also?: { readonly message: NewMessage; readonly source: MessageSource } | undefined
 }
@@ -110,24 +136,54 @@ export interface ClaimQuery {
 /** Which entries an operator means. All given conditions must hold; an empty selection means everything. */
 export interface Selection {
   readonly messages?: readonly MessageId[] | undefined
+  /** A lane, or with the key of a destination all lanes of it. */
   readonly lane?: string | undefined
   /** The whole sender address, as `formatMailbox` writes it, compared without case; `''` is the null sender. */
   readonly sender?: string | undefined
   /** A whole address, or `@domain`. Compared without case. */
   readonly recipient?: string | undefined
   readonly held?: boolean | undefined
+  readonly status?: EntryStatus | undefined
+  /** Labels the message must have, with these values. */
+  readonly labels?: Labels | undefined
+  /** ms since the epoch. */
+  readonly arrivedBefore?: number | undefined
+  readonly arrivedSince?: number | undefined
+  /** Octets of the message, both included. */
+  readonly atLeast?: number | undefined
+  readonly atMost?: number | undefined
+  /** Part of what was last said of one of its recipients. Compared without case. */
+  readonly lastReply?: string | undefined
 }
 
 export interface QueueStats {
   readonly messages: number
   readonly entries: number
   readonly held: number
+  /** Entries that have been tried. */
+  readonly deferred: number
   readonly claimed: number
   /** Bytes of heads and bodies. */
   readonly bytes: number
   readonly lanes: number
   /** Arrival of the oldest message, ms since the epoch. */
   readonly oldest?: number | undefined
+}
+
+/** How old the mail of each lane is, as `qshape` shows it. */
+export interface ShapeQuery {
+  readonly now: number
+  /** Upper bounds of age in ms, ascending; what is older than the last is counted in a column of its own. */
+  readonly ages: readonly number[]
+  /** Most lanes, those with most entries first. */
+  readonly limit: number
+}
+
+export interface LaneShape {
+  readonly lane: string
+  readonly entries: number
+  /** Entries by age, right to within 5 minutes: one more than `ages`. */
+  readonly ages: readonly number[]
 }
 
 export interface QueueStore {
@@ -170,9 +226,20 @@ export interface QueueStore {
   release(selection: Selection, now: number): Promise<number>
   /** Makes entries due at `dueAt`. */
   reschedule(selection: Selection, dueAt: number): Promise<number>
+  /** Writes an instruction into entries and makes them due at `now`. Held ones stay held. Resolves with how many changed. */
+  instruct(selection: Selection, instruction: Instruction, now: number): Promise<number>
   /** Removes entries, and messages left without one. A claimed entry is removed too: its settlement is then lost. */
   remove(selection: Selection): Promise<number>
   stats(): Promise<QueueStats>
+  /** Kept as counters: in proportion to the lanes and the spread of ages, not to the queue. */
+  shape(query: ShapeQuery): Promise<readonly LaneShape[]>
+
+  /** Keeps it durably; a suspension of the same scope is replaced. Whoever delivers learns of it by `onArrival`. */
+  suspend(suspension: Suspension): Promise<void>
+  /** Ends it. Resolves with whether there was one. */
+  resume(scope: SuspensionScope): Promise<boolean>
+  /** Few, in order of their keys. Those whose time is over may still be among them. */
+  suspensions(): Promise<readonly Suspension[]>
 
   /** Cheap and synchronous: why new mail cannot be taken now, or null. */
   refusing(): Reply<TransientCode> | null

@@ -64,8 +64,8 @@ export function prependToHead(head: Uint8Array, fields: string): Uint8Array {
 
 /**
  * Applies header edits in order: each sees the work of those before it. A prepended field comes to stand at the top, an
- * appended one at the end; a removal takes every field of that name. `add-recipient` is no matter of the head and is
- * passed over. Returns the same head when nothing changes.
+ * appended one at the end; a removal takes every field of that name. Recipients and labels are no matter of the head
+ * and are passed over. Returns the same head when nothing changes.
  *
  * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` as `headerField` does; nothing is then changed.
  */
@@ -74,7 +74,7 @@ export function applyEdits(head: Uint8Array, edits: readonly Edit[]): Uint8Array
   let bottom: Added[] = []
   const removed = new Set<string>()
   for (const edit of edits) {
-    if (edit.edit === 'add-recipient') continue
+    if (edit.edit === 'add-recipient' || edit.edit === 'label') continue
     const name = edit.name.toLowerCase()
     if (edit.edit === 'remove-header') {
       headerField(edit.name, '')
