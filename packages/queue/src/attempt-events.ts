@@ -39,6 +39,7 @@ function tellRecipients(events: Events, attempt: SettledAttempt): void {
       attempt: entry.attempts + 1,
       delays: { queued: startedAt - entry.arrivedAt, attempt: endedAt - startedAt },
       retryAt: outcome.status === 'deferred' ? conclusions.retryAt : undefined,
+      category: conclusions.categories?.get(recipient.id),
     })
   }
 }

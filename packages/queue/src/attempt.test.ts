@@ -16,6 +16,7 @@ import { type AttemptParts, type AttemptResult, attempt, type Reception } from '
 import { retryAfter } from './retry.ts'
 import { faultyStore } from './testing-support/faulty-store.ts'
 import { CALL, type Routes, routerOf } from './testing-support/queue-bench.ts'
+import { UnreachableDestinations } from './unreachable.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -52,6 +53,7 @@ async function claimed(given: Given = {}) {
     router: routerOf(routes),
     nextId: () => 'dsn1',
     retry: { schedule: retryAfter('5m'), lifetimeMs: 5 * DAY, bounceLifetimeMs: DAY },
+    unreachable: new UnreachableDestinations(),
   }
   const failures = (): string[] => events.of('failure').map(({ where }) => where)
   const left = (): Promise<readonly QueueEntry[]> => store.entries({ limit: 10 })

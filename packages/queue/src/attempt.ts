@@ -17,6 +17,7 @@ import {
   type Remainder,
   reply,
   type Settlement,
+  type SuppressionList,
   sameOutcome,
   sleep,
   type Transport,
@@ -25,18 +26,27 @@ import {
 import { tellAttempt } from './attempt-events.ts'
 import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
-import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
+import { expiredUntried } from './expiry.ts'
+import { ageFrom, expiryOf, isTooLate } from './lifetime.ts'
+import type { RetryRules, RulesFor } from './retry-rules.ts'
+import { type ConcludingParts, type Conclusions, conclude } from './settlement.ts'
+import { suppressFailed } from './suppressing.ts'
+import type { UnreachableDestinations } from './unreachable.ts'
 
-export interface AttemptParts extends BounceParts {
+export interface AttemptParts extends BounceParts, ConcludingParts {
   readonly store: QueueStore
   readonly transports: ReadonlyMap<string, Transport>
   readonly environment: Environment
   readonly events: Events
   readonly retry: RetryRules
+  /** Absent: `retry` for all mail. */
+  readonly rulesFor?: RulesFor | undefined
+  readonly unreachable: UnreachableDestinations
+  readonly suppressions?: SuppressionList | undefined
 }
 
-/** What the destination made of an attempt. */
-export type Reception = 'answered' | 'unreachable'
+/** What the destination made of an attempt. `untried`: it was not asked. */
+export type Reception = 'answered' | 'unreachable' | 'untried'
 
 /** How an attempt ended. */
 export interface AttemptResult {
@@ -58,28 +68,37 @@ export async function attempt(
   parts: AttemptParts,
   claim: Claim,
   call: Call,
-  received: (reception: Reception) => void,
+  received: (reception: Reception, pausedUntil: number | undefined) => void,
 ): Promise<AttemptResult> {
   const startedAt = parts.environment.clock.now()
+  const { notBefore } = claim.options
+  if (notBefore !== undefined && notBefore > startedAt) {
+    // Whoever made it due, an operator or a clock set back: its sender wants it later.
+    received('untried', undefined)
+    return putOff(parts, claim, notBefore)
+  }
   const lane = parseLaneKey(claim.entry.lane)
+  const rules = parts.rulesFor?.(claim) ?? parts.retry
+  const untried = overBefore(parts, claim, rules, startedAt)
   let now: number
   let conclusions: Conclusions
   try {
-    const answered = await deliver(parts, claim, lane, call)
+    const answered = untried ?? (await deliver(parts, claim, lane, call))
     now = parts.environment.clock.now()
-    conclusions = conclude(claim, answered, now, parts.retry)
+    conclusions = conclude(claim, answered, now, rules, parts)
   } catch (error) {
     if (call.signal.aborted) {
-      received('answered')
+      received('answered', undefined)
       // The attempt was cut short by shutdown.
       await returnUntried(parts, claim)
       return ABANDONED
     }
     parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
     now = parts.environment.clock.now()
-    conclusions = conclude(claim, sameOutcome(envelopeOf(claim), toOutcome(error)), now, parts.retry)
+    conclusions = conclude(claim, sameOutcome(envelopeOf(claim), toOutcome(error)), now, rules, parts)
   }
-  received(conclusions.unreachable ? 'unreachable' : 'answered')
+  if (untried === undefined) parts.unreachable.learn(claim.entry.lane, conclusions.unreachable)
+  received(receptionOf(untried, conclusions), conclusions.pausedUntil)
   let bounce: Bounce | 'undeliverable' | undefined
   const { failed, succeeded } = conclusions
   if (failed.length > 0 || succeeded.length > 0) {
@@ -89,7 +108,7 @@ export async function attempt(
       // Whoever should be told cannot be routed now: what failed is kept, and fails again later. What was delivered
       // must not be delivered again for the sake of a notice.
       parts.events.emit({ type: 'failure', where: `notice about ${claim.entry.message}`, error })
-      conclusions = postponeFailures(claim, conclusions, now, parts.retry)
+      conclusions = postponeFailures(parts, claim, conclusions, now, rules)
     }
   }
   const settlement: Settlement = {
@@ -100,11 +119,38 @@ export async function attempt(
   }
   const remainder = await settle(parts, claim, settlement, call)
   if (remainder === undefined) return ABANDONED
+  if (conclusions.failed.length > 0) await suppressFailed(parts, conclusions.failed, now)
   tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
   return {
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
     noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
   }
+}
+
+function receptionOf(untried: unknown, { unreachable }: Conclusions): Reception {
+  if (untried !== undefined) return 'untried'
+  return unreachable === undefined ? 'answered' : 'unreachable'
+}
+
+/**
+ * What becomes of mail whose time was over before it could be tried: the sender wants it no more, or its destination
+ * could not be reached when it was last tried. Other mail gets an attempt, however late it is: we may have been away.
+ */
+function overBefore(
+  parts: AttemptParts,
+  claim: Claim,
+  rules: RetryRules,
+  now: number,
+): ReadonlyMap<RecipientId, Outcome> | undefined {
+  if (isTooLate(claim, now)) return expiredUntried(claim, undefined)
+  const unreachable = parts.unreachable.of(claim.entry.lane)
+  return unreachable !== undefined && now >= expiryOf(claim, rules) ? expiredUntried(claim, unreachable) : undefined
+}
+
+/** Gives a claim back until a later time. Never rejects. */
+async function putOff(parts: AttemptParts, claim: Claim, dueAt: number): Promise<AttemptResult> {
+  await giveBack(parts, claim, dueAt)
+  return { retryAt: dueAt, noticeLanes: NO_LANES }
 }
 
 function deliver(
@@ -142,9 +188,13 @@ function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
 }
 
 /** Gives a claim back: nothing happened, the entry is due as it was, and keeps its place in the line. Never rejects. */
-export async function returnUntried(parts: AttemptParts, claim: Claim): Promise<void> {
+export function returnUntried(parts: AttemptParts, claim: Claim): Promise<void> {
+  return giveBack(parts, claim, claim.entry.dueAt)
+}
+
+async function giveBack(parts: AttemptParts, claim: Claim, retryAt: number): Promise<void> {
   try {
-    await parts.store.settle(claim, { outcomes: new Map(), retryAt: claim.entry.dueAt, counted: false })
+    await parts.store.settle(claim, { outcomes: new Map(), retryAt, counted: false })
   } catch (error) {
     // Lost: there is nothing to give back.
     if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return
@@ -153,7 +203,13 @@ export async function returnUntried(parts: AttemptParts, claim: Claim): Promise<
   }
 }
 
-function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, rules: RetryRules): Conclusions {
+function postponeFailures(
+  parts: AttemptParts,
+  claim: Claim,
+  conclusions: Conclusions,
+  now: number,
+  rules: RetryRules,
+): Conclusions {
   const outcomes = new Map(conclusions.outcomes)
   for (const { recipient, outcome } of conclusions.failed) {
     outcomes.set(recipient.id, {
@@ -162,7 +218,8 @@ function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, r
       reply: reply(451, '4.3.0', `Notice postponed; failed with ${outcome.reply.enhanced}`),
     })
   }
-  const wait = rules.schedule({ now, arrivedAt: claim.entry.arrivedAt, attempt: claim.entry.attempts + 1 })
+  const { random } = parts.environment
+  const wait = rules.schedule({ now, arrivedAt: ageFrom(claim), attempt: claim.entry.attempts + 1, random })
   const deferred = [...conclusions.deferred, ...conclusions.failed.map((each) => each.recipient)]
   return { ...conclusions, outcomes, failed: [], deferred, retryAt: Math.max(conclusions.retryAt, now + wait) }
 }

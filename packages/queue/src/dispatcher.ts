@@ -151,7 +151,11 @@ export class Dispatcher {
    */
   #begin(claim: Claim): void {
     const { lane } = claim.entry
-    const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
+    const received = (result: Reception, pausedUntil: number | undefined): void => {
+      const now = this.#clock.now()
+      if (pausedUntil !== undefined) this.tell({ type: 'paused', lane, until: pausedUntil, now })
+      this.tell({ type: 'finished', lane, result, now })
+    }
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
       const now = this.#clock.now()

@@ -1,4 +1,8 @@
+export type { Reactions, ResponseReaction, ResponseRule } from './classification.ts'
+export * from './known-responses.ts'
 export * from './memory-store.ts'
 export * from './message-queue.ts'
 export * from './retry.ts'
+export { type RetryPlan, retryList } from './retry-list.ts'
+export type { RetriedMail, RetryException, RetryOptions } from './retry-rules.ts'
 export * from './scheduler.ts'

@@ -25,30 +25,35 @@ import {
   type Router,
   type Scope,
   type Selection,
+  type SuppressionList,
   type Transport,
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
 import { queueCapabilities } from './capabilities.ts'
-import { dependable } from './dependable-retry.ts'
+import { type Reactions, type ResponseRule, responseReader } from './classification.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
-import { type RetrySchedule, retryByAge } from './retry.ts'
+import { knownResponses } from './known-responses.ts'
+import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
+import { UnreachableDestinations } from './unreachable.ts'
 
-export interface MessageQueueOptions {
+export interface MessageQueueOptions extends RetryOptions {
   /** Our name in notices. */
   readonly hostname: string
   readonly store: QueueStore
   readonly router: Router
   /** By the names the router uses. A block among them lives and dies with the queue. */
   readonly transports: Readonly<Record<string, Transport | Block<Transport>>>
-  /** When a deferred recipient is tried again. Default Postfix's: `retryByAge('300s', '4000s')`. */
-  readonly retry?: RetrySchedule
-  /** How long mail is tried before it is returned. Default 5 days. */
-  readonly lifetime?: Duration
-  /** The same for notices. Default 5 days. */
-  readonly bounceLifetime?: Duration
+  /** Mail that is tried otherwise than `retry`, `lifetime` and `bounceLifetime` say. The first that fits counts. */
+  readonly retryExceptions?: readonly RetryException[]
+  /** What answers are about: rules read in their order, or `none`. Default `knownResponses`. */
+  readonly classify?: readonly ResponseRule[] | 'none'
+  /** What to do about answers, by what they are about. Default nothing but what the answer says. */
+  readonly reactions?: Reactions
+  /** Where a reaction's `suppress` is kept. */
+  readonly suppressions?: SuppressionList
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -122,6 +127,9 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
+    const report = (error: unknown): void => events.emit({ type: 'failure', where: 'the retry schedule', error })
+    const retry = usualRules(options, POSTFIX_RULES, report)
+    const table = options.classify ?? knownResponses
     const parts: AttemptParts = {
       store: options.store,
       router: options.router,
@@ -130,13 +138,11 @@ class QueueManager implements MessageQueue, Lifecycle {
       events,
       hostname: options.hostname,
       nextId: () => ids.next(),
-      retry: {
-        schedule: dependable(options.retry ?? retryByAge(), (error) =>
-          events.emit({ type: 'failure', where: 'the retry schedule', error }),
-        ),
-        lifetimeMs: milliseconds(options.lifetime ?? '5d'),
-        bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
-      },
+      retry,
+      rulesFor: exceptionalRules(options.retryExceptions ?? [], retry, new Set(transports.keys()), report),
+      responses: table === 'none' ? undefined : responseReader(table, options.reactions ?? {}, report),
+      unreachable: new UnreachableDestinations(),
+      suppressions: options.suppressions,
     }
     const scheduler = new Scheduler({
       initial: positive('initialConcurrency', options.initialConcurrency ?? 5),

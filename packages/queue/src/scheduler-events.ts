@@ -20,11 +20,11 @@ export type SchedulerEvent =
     }
   /** This many entries in hand are ours no more, or on their way back to the store; `stored` follows. */
   | { readonly type: 'recalled'; readonly lane: string; readonly count: number; readonly now: number }
-  /** The destination is done with an attempt, and has its slot back. `settled` follows. */
+  /** The destination is done with an attempt, or was not asked, and has its slot back. `settled` follows. */
   | {
       readonly type: 'finished'
       readonly lane: string
-      readonly result: 'answered' | 'unreachable'
+      readonly result: 'answered' | 'unreachable' | 'untried'
       readonly now: number
     }
   /** The store has taken note of an attempt. `retryAt`: something of it was deferred until then. */
@@ -53,6 +53,8 @@ export type SchedulerEvent =
   | { readonly type: 'woken'; readonly now: number }
   /** The server stops: what has a slot may be tried, and nothing else is begun from now on. */
   | { readonly type: 'draining'; readonly now: number }
+  /** The destination's answers ask for a pause: the lane is left alone until then. */
+  | { readonly type: 'paused'; readonly lane: string; readonly until: number; readonly now: number }
   /** An operator wants waiting mail tried now: a dead lane, or every one, gets another chance. */
   | { readonly type: 'flushed'; readonly lane?: string | undefined; readonly now: number }
 

@@ -111,6 +111,8 @@ export class Scheduler {
         return this.#woken(event.now)
       case 'flushed':
         return this.#flushed(event.lane)
+      case 'paused':
+        return NOTHING
       case 'draining':
         this.#draining = true
         return this.#plan()
@@ -192,7 +194,11 @@ export class Scheduler {
       // Somebody got through: the others may go too.
       if (lane.deadUntil !== undefined) this.#revive(name, busy, effects)
       else reward(lane.concurrency, busy, this.#options)
-    } else if (lane.deadUntil === undefined && punish(lane.concurrency, this.#options) === 'dead') {
+    } else if (
+      event.result === 'unreachable' &&
+      lane.deadUntil === undefined &&
+      punish(lane.concurrency, this.#options) === 'dead'
+    ) {
       lane.deadUntil = now + this.#options.deadMs
       this.#dead.add(name)
       this.#ready.delete(name)
