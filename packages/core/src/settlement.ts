@@ -51,8 +51,16 @@ export function movedEntries(
   return entries
 }
 
-/** A deferral in one line: what they answered where they did, otherwise what we say. */
+/** How much of an answer is kept with a recipient: a server may say 128 long lines. */
+const KEPT_TEXT = 1_000
+
+/** A deferral in one line of at most 1,000 characters: what they answered where they did, otherwise what we say. */
 export function deferralText(outcome: DeferredOutcome): string {
+  const text = wholeText(outcome)
+  return text.length <= KEPT_TEXT ? text : text.slice(0, KEPT_TEXT).toWellFormed()
+}
+
+function wholeText(outcome: DeferredOutcome): string {
   const { remote } = outcome
   if (remote === undefined) return replyLine(outcome.reply)
   const text = remote.lines.join(' ')

@@ -3,6 +3,7 @@ import {
   type Claim,
   type DeliveryJob,
   hasCode,
+  type MailOptions,
   MailwrightError,
   type Outcome,
   type QueueEntry,
@@ -26,6 +27,7 @@ interface Given {
   readonly sender?: string | null
   readonly to?: readonly string[]
   readonly routes?: Routes
+  readonly options?: MailOptions
   /** What the transport `smtp` does. */
   readonly deliver?: Transport['deliver']
 }
@@ -42,7 +44,7 @@ async function claimed(given: Given = {}) {
   const { envelope, message } = testJob(mail)
   const entries = [{ lane, recipients: envelope.recipients, dueAt: clock.now() }]
   const claim = { lanes: new Set([lane]), now: clock.now(), leaseMs: 10 * MINUTE }
-  const about = { id: 'm1', sender: envelope.sender, options: {}, arrivedAt: clock.now(), entries }
+  const about = { id: 'm1', sender: envelope.sender, options: envelope.options, arrivedAt: clock.now(), entries }
   const claims = await store.put(about, message, claim, CALL)
   const parts: AttemptParts = {
     store,

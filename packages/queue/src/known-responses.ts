@@ -22,7 +22,7 @@ export const knownResponses: readonly ResponseRule[] = [
   { category: 'tls', pattern: code('7\\.32[1-5]') },
   { category: 'unknown-recipient', pattern: said('1\\.10', 'RecipientNotFound') },
   { category: 'unknown-recipient', pattern: said('4\\.1', 'recipient address rejected', '5') },
-  { category: 'rate', pattern: /\[TSS?0\d\]|temporarily deferred due to|recipient thread limit/i },
+  { category: 'rate', pattern: /\[TSS?0[124-9]\]|temporarily deferred due to|recipient thread limit/i },
   { category: 'block', pattern: /\[(?:BL|IPTS)\d\d\]|\bS3(?:14|15)0\b/ },
 
   // Codes that say one thing.
