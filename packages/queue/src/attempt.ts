@@ -27,18 +27,18 @@ import { tellAttempt } from './attempt-events.ts'
 import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
 import { expiredUntried } from './expiry.ts'
+import { carryOut, type InstructedParts, isInstructed } from './instructed.ts'
 import { ageFrom, expiryOf, isTooLate } from './lifetime.ts'
 import type { RetryRules, RulesFor } from './retry-rules.ts'
 import { type ConcludingParts, type Conclusions, conclude } from './settlement.ts'
 import { suppressFailed } from './suppressing.ts'
 import type { UnreachableDestinations } from './unreachable.ts'
 
-export interface AttemptParts extends BounceParts, ConcludingParts {
-  readonly store: QueueStore
-  readonly transports: ReadonlyMap<string, Transport>
+export interface AttemptParts extends BounceParts, InstructedParts, ConcludingParts {
   readonly environment: Environment
   readonly events: Events
-  readonly retry: RetryRules
+  readonly store: QueueStore
+  readonly transports: ReadonlyMap<string, Transport>
   /** Absent: `retry` for all mail. */
   readonly rulesFor?: RulesFor | undefined
   readonly unreachable: UnreachableDestinations
@@ -52,7 +52,7 @@ export type Reception = 'answered' | 'unreachable' | 'untried'
 export interface AttemptResult {
   /** When what was deferred is due again. */
   readonly retryAt: number | undefined
-  /** Lanes in which a notice was stored. */
+  /** Lanes in which a notice was stored, or to which mail was moved. */
   readonly noticeLanes: readonly string[]
 }
 
@@ -72,17 +72,25 @@ export async function attempt(
 ): Promise<AttemptResult> {
   const startedAt = parts.environment.clock.now()
   const { notBefore } = claim.options
-  if (notBefore !== undefined && notBefore > startedAt) {
+  if (notBefore !== undefined && notBefore > startedAt && !isInstructed(claim)) {
     // Whoever made it due, an operator or a clock set back: its sender wants it later.
     received('untried', undefined)
     return putOff(parts, claim, notBefore)
   }
   const lane = parseLaneKey(claim.entry.lane)
   const rules = parts.rulesFor?.(claim) ?? parts.retry
-  const untried = overBefore(parts, claim, rules, startedAt)
+  let untried: ReadonlyMap<RecipientId, Outcome> | undefined
   let now: number
   let conclusions: Conclusions
   try {
+    if (isInstructed(claim)) {
+      const instead = await carryOut(parts, claim, call)
+      if ('settlement' in instead) {
+        received('untried', undefined)
+        return await move(parts, claim, instead.settlement, call)
+      }
+      untried = instead.outcomes
+    } else untried = overBefore(parts, claim, rules, startedAt)
     const answered = untried ?? (await deliver(parts, claim, lane, call))
     now = parts.environment.clock.now()
     conclusions = conclude(claim, answered, now, rules, parts)
@@ -151,6 +159,16 @@ function overBefore(
 async function putOff(parts: AttemptParts, claim: Claim, dueAt: number): Promise<AttemptResult> {
   await giveBack(parts, claim, dueAt)
   return { retryAt: dueAt, noticeLanes: NO_LANES }
+}
+
+/** Sends it on to other lanes, or leaves it for later where that cannot be said now. Never rejects. */
+async function move(parts: AttemptParts, claim: Claim, settlement: Settlement, call: Call): Promise<AttemptResult> {
+  const remainder = await settle(parts, claim, settlement, call)
+  if (remainder === undefined) return ABANDONED
+  const { moved, retryAt } = settlement
+  return moved === undefined
+    ? { retryAt, noticeLanes: NO_LANES }
+    : { retryAt: undefined, noticeLanes: moved.map((entry) => entry.lane) }
 }
 
 function deliver(

@@ -2,6 +2,7 @@ export type { Reactions, ResponseReaction, ResponseRule } from './classification
 export * from './known-responses.ts'
 export * from './memory-store.ts'
 export * from './message-queue.ts'
+export { QSHAPE_AGES, type QueueOperations } from './operations.ts'
 export * from './retry.ts'
 export { type RetryPlan, retryList } from './retry-list.ts'
 export type { RetriedMail, RetryException, RetryOptions } from './retry-rules.ts'
