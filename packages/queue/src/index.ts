@@ -1,5 +1,8 @@
+export * from './file-suppressions.ts'
 export * from './memory-store.ts'
+export * from './memory-suppressions.ts'
 export * from './message-queue.ts'
 export { QSHAPE_AGES, type QueueOperations } from './operations.ts'
 export * from './retry.ts'
 export * from './scheduler.ts'
+export * from './suppressing-router.ts'
