@@ -2,17 +2,16 @@
  * What an answer is about: tables of patterns by category, read against the answer as one line, and what a host wants
  * done about a category. Read only for refusals and deferrals, and only when somebody wants to know.
  *
- * An answer is outside input: no more than its first 1,000 characters are read. Patterns are the host's own; keep them
+ * An answer is outside input: no more than its first 1,000 characters are read (`deferralText`). Patterns are the host's own; keep them
  * free of nested repetition.
  */
 import {
   type DeferredOutcome,
   type Duration,
+  deferralText,
   type FailedOutcome,
   milliseconds,
   type ResponseCategory,
-  replyLine,
-  wireText,
 } from '@mailwright/core'
 import { dependable } from './dependable-retry.ts'
 import type { RetrySchedule } from './retry.ts'
@@ -60,10 +59,9 @@ export interface ResponseReader {
   read(outcome: DeferredOutcome | FailedOutcome): Reading
   /** Whether anything is to be done about any answer: otherwise they are read for events alone. */
   readonly reacts: 'yes' | 'no'
+  /** Whether a reaction needs a list of suppressions. */
+  readonly suppresses: 'yes' | 'no'
 }
-
-/** How much of an answer is read. */
-const READ_LENGTH = 1_000
 
 /**
  * Makes a reader of a table and of reactions by category. A schedule that fails is told to `report`.
@@ -83,27 +81,16 @@ export function responseReader(
     pattern: new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, '')),
     reading: { category, reaction: reaction === undefined ? usual.get(category) : prepared(reaction, report) },
   }))
+  const all = [...usual.values(), ...rules.flatMap(({ reading }) => reading.reaction ?? [])]
   const unknown: Reading = { category: 'other', reaction: usual.get('other') }
   return {
-    reacts: usual.size > 0 || rules.some(({ reading }) => reading.reaction !== undefined) ? 'yes' : 'no',
+    reacts: all.length > 0 ? 'yes' : 'no',
+    suppresses: all.some(({ suppressMs }) => suppressMs > 0) ? 'yes' : 'no',
     read(outcome: DeferredOutcome | FailedOutcome): Reading {
-      const line = answerLine(outcome)
+      const line = deferralText(outcome)
       return rules.find(({ pattern }) => pattern.test(line))?.reading ?? unknown
     },
   }
-}
-
-/** What they answered, where they did, otherwise what we say: one line of at most 1,000 characters. */
-export function answerLine({ remote, reply }: DeferredOutcome | FailedOutcome): string {
-  if (remote === undefined) return replyLine(reply).slice(0, READ_LENGTH).toWellFormed()
-  let text = `${remote.code}`
-  const [first = ''] = remote.lines
-  if (remote.enhanced !== undefined && !first.startsWith(remote.enhanced)) text += ` ${remote.enhanced}`
-  for (const line of remote.lines) {
-    text += ` ${line}`
-    if (text.length >= READ_LENGTH) break
-  }
-  return wireText(text.slice(0, READ_LENGTH)).toWellFormed()
 }
 
 function prepared(reaction: ResponseReaction, report: (error: unknown) => void): PreparedReaction {

@@ -6,6 +6,7 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Clock,
   type DeliveryJob,
   type Duration,
   idMaker,
@@ -15,6 +16,7 @@ import {
   type Outcome,
   type QueueStore,
   type RecipientId,
+  type ResponseCategory,
   type Router,
   type Scope,
   type SuppressionList,
@@ -23,6 +25,7 @@ import {
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
+import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
 import { type Reactions, type ResponseRule, responseReader } from './classification.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -31,6 +34,7 @@ import { knownResponses } from './known-responses.ts'
 import { Operator, type QueueOperations } from './operations.ts'
 import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
+import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
 import { UnreachableDestinations } from './unreachable.ts'
 
@@ -47,8 +51,6 @@ export interface MessageQueueOptions extends RetryOptions {
   readonly classify?: readonly ResponseRule[] | 'none'
   /** What to do about answers, by what they are about. Default nothing but what the answer says. */
   readonly reactions?: Reactions
-  /** Where a reaction's `suppress` is kept. */
-  readonly suppressions?: SuppressionList
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -58,6 +60,10 @@ export interface MessageQueueOptions extends RetryOptions {
   readonly concurrencyLimit?: number
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
+  /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
+  readonly suppressions?: SuppressionList
+  /** Answers after which a recipient that failed is put on that list. Default none; `unknown-recipient` suggests itself. */
+  readonly suppressAfter?: readonly ResponseCategory[]
   /** How long an attempt owns its entry without renewal. Default 10 min. */
   readonly lease?: Duration
 }
@@ -81,6 +87,7 @@ export function messageQueue(options: MessageQueueOptions): Block<MessageQueue> 
 class QueueManager implements MessageQueue, Lifecycle {
   readonly name = 'queue'
   readonly capabilities: ReadonlySet<Capability>
+  readonly #options: MessageQueueOptions
   readonly #store: QueueStore
   readonly #scope: Scope
   readonly #children: readonly Lifecycle[]
@@ -89,9 +96,11 @@ class QueueManager implements MessageQueue, Lifecycle {
   readonly #operator: Operator
   readonly #acceptance: AcceptanceParts
   readonly #giveUp = new AbortController()
+  #unlearn: (() => void) | undefined
 
   constructor(options: MessageQueueOptions, scope: Scope) {
     const { environment, events } = scope
+    this.#options = options
     this.#store = options.store
     this.#scope = scope
     const transports = new Map<string, Transport>()
@@ -112,9 +121,18 @@ class QueueManager implements MessageQueue, Lifecycle {
     const report = (error: unknown): void => events.emit({ type: 'failure', where: 'the retry schedule', error })
     const retry = usualRules(options, POSTFIX_RULES, report)
     const table = options.classify ?? knownResponses
+    const responses = table === 'none' ? undefined : responseReader(table, options.reactions ?? {}, report)
+    if (responses?.suppresses === 'yes' && options.suppressions === undefined)
+      throw new MailwrightError(
+        'ERR_MAILWRIGHT_CONFIG',
+        'a reaction of the queue suppresses, and there are no suppressions',
+      )
+    if (options.suppressAfter !== undefined && options.suppressions === undefined)
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
+    const router = routerOf(options, environment.clock)
     const parts: AttemptParts = {
       store: options.store,
-      router: options.router,
+      router,
       transports,
       environment,
       events,
@@ -123,7 +141,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       recipientLimit,
       retry,
       rulesFor: exceptionalRules(options.retryExceptions ?? [], retry, new Set(transports.keys()), report),
-      responses: table === 'none' ? undefined : responseReader(table, options.reactions ?? {}, report),
+      responses,
       unreachable: new UnreachableDestinations(),
       suppressions: options.suppressions,
     }
@@ -143,10 +161,11 @@ class QueueManager implements MessageQueue, Lifecycle {
     const dispatcher = this.#dispatcher
     const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
     this.#watch = new SuspensionWatch({ store, clock, events, apply })
+    this.#options = options
     this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
-      router: options.router,
+      router,
       environment,
       events,
       recipientLimit,
@@ -170,6 +189,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       await this.#close(started)
       throw error
     }
+    this.#unlearn = learning(this.#options, this.#scope)
     this.#dispatcher.start()
   }
 
@@ -186,6 +206,7 @@ class QueueManager implements MessageQueue, Lifecycle {
   async stop(): Promise<void> {
     this.#giveUp.abort()
     await this.#dispatcher.drain()
+    this.#unlearn?.()
     await this.#watch.stop()
     await this.#close(this.#children)
   }
@@ -230,6 +251,15 @@ class QueueManager implements MessageQueue, Lifecycle {
   suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
   stats: QueueOperations['stats'] = () => this.#operator.stats()
   shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
+}
+
+function routerOf({ router, suppressions }: MessageQueueOptions, clock: Clock): Router {
+  return suppressions === undefined ? router : suppressing(router, suppressions, clock)
+}
+
+/** Begins to put those who fail on the list, where that is wanted; the result ends it. */
+function learning({ suppressions, suppressAfter }: MessageQueueOptions, scope: Scope): (() => void) | undefined {
+  return suppressions && suppressAfter && suppressBounces(scope, suppressions, suppressAfter)
 }
 
 function positive(option: string, value: number): number {

@@ -1,6 +1,5 @@
 /** Recipients that are not to be written to any more because of how they failed, as reactions to answers have it. */
-import type { Events, SuppressionList } from '@mailwright/core'
-import { answerLine } from './classification.ts'
+import { deferralText, type Events, type SuppressionList } from '@mailwright/core'
 import type { FailedRecipient } from './settlement.ts'
 
 export interface SuppressingParts {
@@ -23,7 +22,7 @@ export async function suppressFailed(
     const until = suppressMs === Number.POSITIVE_INFINITY ? {} : { until: now + suppressMs }
     const { address } = recipient
     try {
-      await suppressions.add({ address, cause: 'bounce', reason: answerLine(outcome), since: now, ...until })
+      await suppressions.add({ address, cause: 'bounce', reason: deferralText(outcome), since: now, ...until })
     } catch (error) {
       events.emit({ type: 'failure', where: 'suppressing an address that failed', error })
     }

@@ -167,6 +167,10 @@ describe('what answers are about', () => {
     ])
   })
 
+  it('needs a list where it is to suppress', async () => {
+    await expect(started({ reactions: { block: { suppress: '1d' } } })).rejects.toThrow('no suppressions')
+  })
+
   it('does not stop the mail when the list of suppressions fails', async () => {
     const suppressions = {
       find: () => undefined,
