@@ -16,6 +16,7 @@ export interface StoredEntry {
   dueAt: number
   attempts: number
   held: string | undefined
+  warned: true | undefined
   lease: Lease | undefined
 }
 
@@ -51,9 +52,9 @@ export function inListingOrder(one: StoredEntry, other: StoredEntry): number {
 
 /** The entry as callers see it. */
 export function describe(entry: StoredEntry): QueueEntry {
-  const { message, number, lane, recipients, dueAt, attempts, held } = entry
+  const { message, number, lane, recipients, dueAt, attempts, held, warned } = entry
   const { sender, arrivedAt } = message.about
   const base = { message: message.id, entry: number, lane, sender, recipients, size: message.source.size }
-  const state = { arrivedAt, dueAt, attempts, claimed: isClaimed(entry) }
+  const state = { arrivedAt, dueAt, attempts, claimed: isClaimed(entry), ...(warned && { warned }) }
   return held === undefined ? { ...base, ...state } : { ...base, ...state, held }
 }

@@ -141,13 +141,14 @@ class MemoryStore implements QueueStore {
     lease.ended = false
   }
 
-  async settle(claim: Claim, { outcomes, retryAt, counted, also }: Settlement): Promise<Remainder> {
+  async settle(claim: Claim, { outcomes, retryAt, counted, warned, also }: Settlement): Promise<Remainder> {
     this.#assertOpen()
     this.#claimed(claim)
     const notice = also && { message: also.message, source: await holdInMemory(also.source, { signal: NEVER }) }
     const { entry } = this.#claimed(claim)
     this.#unlease(entry)
     if (counted) entry.attempts += 1
+    if (warned === true) entry.warned = true
     entry.recipients = remainingRecipients(entry.recipients, outcomes)
     entry.dueAt = retryAt
     if (entry.recipients.length === 0) this.#remove(entry)
@@ -235,7 +236,7 @@ class MemoryStore implements QueueStore {
   #insert(about: NewMessage, source: MessageSource): StoredMessage {
     const message: StoredMessage = { id: about.id, about, source, entries: new Set() }
     for (const [number, { lane, recipients, dueAt, held }] of about.entries.entries()) {
-      const entry = { message, number, lane, recipients, dueAt, held, attempts: 0, lease: undefined }
+      const entry = { message, number, lane, recipients, dueAt, held, attempts: 0, warned: undefined, lease: undefined }
       message.entries.add(entry)
       const others = this.#lanes.get(lane)
       if (others === undefined) this.#lanes.set(lane, new Set([entry]))

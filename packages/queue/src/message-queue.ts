@@ -33,8 +33,11 @@ import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import type { NoticeOptions } from './notice-style.ts'
+import { checkedPostmaster, type PostmasterOptions } from './postmaster.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
+import { checkedVerp, type VerpOptions } from './verp-sender.ts'
 
 export interface MessageQueueOptions {
   /** Our name in notices. */
@@ -49,6 +52,14 @@ export interface MessageQueueOptions {
   readonly lifetime?: Duration
   /** The same for notices. Default 5 days. */
   readonly bounceLifetime?: Duration
+  /** After how long a sender is told, once, that mail is late and still being tried. Default never. */
+  readonly warnAfter?: Duration
+  /** How notices are worded, and what they return. */
+  readonly notices?: NoticeOptions
+  /** Which troubles the postmaster hears of too. Default none. */
+  readonly postmaster?: PostmasterOptions
+  /** Gives mail a sender for each recipient, and so an attempt. Default off. */
+  readonly verp?: VerpOptions
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -122,6 +133,7 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
+    const verp = options.verp && checkedVerp(options.verp)
     const parts: AttemptParts = {
       store: options.store,
       router: options.router,
@@ -137,6 +149,10 @@ class QueueManager implements MessageQueue, Lifecycle {
         lifetimeMs: milliseconds(options.lifetime ?? '5d'),
         bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
       },
+      warnAfterMs: options.warnAfter === undefined ? undefined : milliseconds(options.warnAfter),
+      notices: options.notices,
+      postmaster: options.postmaster && checkedPostmaster(options.postmaster),
+      verp,
     }
     const scheduler = new Scheduler({
       initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
@@ -156,6 +172,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       events,
       recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
       leaseMs,
+      verp,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
     }

@@ -25,6 +25,8 @@ export interface Conclusions {
   readonly succeeded: readonly SucceededRecipient[]
   readonly deferred: readonly Recipient[]
   readonly retryAt: number
+  /** When what is deferred is given up, ms since the epoch. */
+  readonly expiresAt: number
   /** Whether the destination itself could not be reached. */
   readonly unreachable: boolean
 }
@@ -89,7 +91,15 @@ export function conclude(
   const wait = deferred.length === 0 ? 0 : rules.schedule({ now, arrivedAt: since, attempt: entry.attempts + 1 })
   // However long a server asks us to wait, the mail is looked at when its time is over.
   const retryAt = Math.max(now + wait, Math.min(notBefore, since + lifetime))
-  return { outcomes, failed, succeeded: succeeded ?? NOBODY, deferred, retryAt, unreachable }
+  return {
+    outcomes,
+    failed,
+    succeeded: succeeded ?? NOBODY,
+    deferred,
+    retryAt,
+    expiresAt: since + lifetime,
+    unreachable,
+  }
 }
 
 /** A server with DSN reports what it is given, and so does another queue (RFC 3461 §5.2.1, §5.2.2). */
