@@ -1,4 +1,7 @@
 export * from './memory-store.ts'
 export * from './message-queue.ts'
+export type { NoticeAudience, NoticeOptions } from './notice-style.ts'
+export type { PostmasterClass, PostmasterOptions } from './postmaster.ts'
 export * from './retry.ts'
 export * from './scheduler.ts'
+export type { VerpOptions } from './verp-sender.ts'
