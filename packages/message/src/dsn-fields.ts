@@ -81,7 +81,7 @@ function typedOrcpt(orcpt: string, utf8: boolean): string | undefined {
 }
 
 /** `j\x{F6}rg`, as in ORCPT of an internationalized address (RFC 6533 §3). What is no code point stays as it is. */
-function decodedCodePoints(text: string): string {
+export function decodedCodePoints(text: string): string {
   return text.replace(/\\x\{(10|[0-9A-F]?)([0-9A-F]{1,4})\}/g, (whole, high: string, low: string) => {
     const code = Number.parseInt(high + low, 16)
     const isCharacter = code > 0x20 && code !== 0x7f && (code < 0xd800 || code > 0xdfff) && code <= 0x10ffff
