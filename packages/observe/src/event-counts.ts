@@ -37,6 +37,7 @@ export function countEvents(events: Events): EventCounts {
   let bytes = 0
   let recipients = 0
   let discarded = 0
+  const received = { bounce: 0, delay: 0, success: 0, complaint: 0 }
   let notices = 0
   let undeliverable = 0
   let corrupt = 0
@@ -79,6 +80,9 @@ export function countEvents(events: Events): EventCounts {
       case 'message.undeliverable':
         undeliverable++
         return
+      case 'notice.received':
+        received[event.kind]++
+        return
       case 'lane.state':
         if (event.state === 'dead') deadLanes.add(event.lane)
         else deadLanes.delete(event.lane)
@@ -115,7 +119,12 @@ export function countEvents(events: Events): EventCounts {
         { labels: { status: 'deferred' }, value: settled.deferred },
         { labels: { status: 'bounced' }, value: settled.bounced },
       ]),
-      counter('notices_total', 'Failure notices queued.', one(notices)),
+      counter('notices_total', 'Notices queued for senders.', one(notices)),
+      counter(
+        'notices_received_total',
+        'Recipients that reports from others told of, by kind.',
+        Object.entries(received).map(([kind, value]) => ({ labels: { kind }, value })),
+      ),
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
