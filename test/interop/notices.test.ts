@@ -2,7 +2,19 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Mailbox, parseMailbox, type Recipient, reply } from '@mailwright/core'
+import {
+  type Mailbox,
+  type MailEvent,
+  type Outcome,
+  parseMailbox,
+  type Recipient,
+  reply,
+  sameOutcome,
+  type Transport,
+} from '@mailwright/core'
+import { mailIntake } from '@mailwright/intake'
+import { createMta } from '@mailwright/kernel'
+import { discardTransport } from '@mailwright/local-delivery'
 import {
   buildDsn,
   type DsnAction,
@@ -11,9 +23,16 @@ import {
   GERMAN_NOTICES,
   messageSource,
   parseDsn,
+  verpAddress,
 } from '@mailwright/message'
-import { describe, expect, it } from 'vitest'
-import { missingModule, PYTHON, runProgram } from './programs.ts'
+import { acceptAll } from '@mailwright/policy'
+import { reportReader } from '@mailwright/queue'
+import { smtpListener } from '@mailwright/smtp-listener'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { selfSigned } from './certificate.ts'
+import { sendBySmtplib } from './clients.ts'
+import { startPostfix } from './postfix.ts'
+import { missing, missingModule, notRoot, PYTHON, runProgram } from './programs.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const SCRIPT = fileURLToPath(new URL('./notice-reader.py', import.meta.url))
@@ -158,6 +177,53 @@ describe("Python's email package and Mailman's bounce detector", () => {
     expect(header!.returned).toContain('Message-ID: <1@example.org>')
   })
 })
+
+describe('a notice of Postfix', () => {
+  it.skipIf(missing('postfix', 'openssl', 'python3') || notRoot())(
+    'about mail that we refuse comes back to us and is read',
+    async () => {
+      const folder = temporaryFolder()
+      const certificate = await selfSigned(folder)
+      const { port, received } = await refusingServer()
+      const postfix = await startPostfix(folder, port)
+      const bytes = Buffer.from('Message-ID: <1@example.org>\r\nSubject: hi\r\n\r\nHello\r\n')
+      const path = verpAddress(mailbox('news@example.org'), mailbox('ann@example.com'))!
+      const mail = { from: `${path.local}@${path.domain}`, to: 'ann@example.com', bytes, options: ['ENVID=QQ314'] }
+      await sendBySmtplib([mail], { port: postfix.port, folder }, { certificate })
+      expect(await received).toMatchObject({
+        kind: 'bounce',
+        recipient: mailbox('ann@example.com'),
+        sender: mailbox('news@example.org'),
+        status: '5.1.1',
+        diagnostic: expect.stringContaining('550 5.1.1 no such mailbox'),
+        reportingMta: 'postfix.example.org',
+        envelopeId: 'QQ314',
+        messageId: '<1@example.org>',
+      })
+    },
+    60_000,
+  )
+})
+
+/** A server that refuses all mail and reads what is then reported. It is ended with the test. */
+async function refusingServer(): Promise<{ readonly port: number; readonly received: Promise<MailEvent> }> {
+  const mta = createMta({ name: 'refusing' })
+  const reader = mta.use(reportReader({ otherwise: discardTransport(), verp: {} }))
+  const refused: Outcome = { status: 'failed', reply: reply(550, '5.1.1', 'no such mailbox') }
+  const transport: Transport = {
+    name: 'refusing',
+    deliver: async (job, call) =>
+      job.envelope.sender === null ? reader.deliver(job, call) : sameOutcome(job.envelope, refused),
+  }
+  const received = new Promise<MailEvent>((resolve) => {
+    mta.events.subscribe(resolve, (type) => type === 'notice.received')
+  })
+  const intake = mta.use(mailIntake({ hostname: 'mx.example.org', transport, policies: [acceptAll()] }))
+  const listener = mta.use(smtpListener({ intake, port: 0 }))
+  await mta.start()
+  onTestFinished(() => mta.stop())
+  return { port: listener.address.port, received }
+}
 
 function whole(about: DsnReport): Buffer {
   const { head, buffered } = buildDsn(about)
