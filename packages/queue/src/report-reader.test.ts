@@ -1,4 +1,13 @@
-import { type Mailbox, MailwrightError, mailboxKey, type Suppression, type SuppressionList } from '@mailwright/core'
+import {
+  type Block,
+  type Mailbox,
+  MailwrightError,
+  mailboxKey,
+  reply,
+  type Suppression,
+  type SuppressionList,
+  type Transport,
+} from '@mailwright/core'
 import { verpAddress } from '@mailwright/message'
 import { mailbox, scriptedTransport, type TestScope, testJob, testMessage, testScope } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
@@ -144,6 +153,27 @@ describe('a report that comes back', () => {
     const outcomes = await reader.deliver(testJob({ message: broken }), CALL)
     expect(outcomes.get(1)).toMatchObject({ status: 'deferred', reply: { code: 451 } })
     expect(scope.events.of('failure')).toHaveLength(1)
+  })
+})
+
+describe('a reader with a block behind it', () => {
+  it('starts, drains and stops it, and refuses when it does', async () => {
+    const steps: string[] = []
+    const inbox = scriptedTransport({ name: 'inbox', outcomes: { '*': 'ok' }, capabilities: ['dsn'] })
+    const step = async (name: string): Promise<void> => void steps.push(name)
+    const otherwise: Block<Transport> = {
+      name: 'inbox',
+      create: () =>
+        Object.assign(inbox, { start: () => step('start'), drain: () => step('drain'), stop: () => step('stop') }),
+    }
+    const reader = reportReader({ otherwise }).create(testScope())
+    await reader.start?.(CALL)
+    await reader.drain?.(CALL)
+    await reader.stop?.()
+    expect(steps).toEqual(['start', 'drain', 'stop'])
+    expect(reader.capabilities).toEqual(new Set(['dsn']))
+    inbox.refuse(reply(452, '4.3.1', 'full'))
+    expect(reader.refusing?.()?.code).toBe(452)
   })
 })
 
