@@ -70,6 +70,17 @@ test('open sessions and dead lanes rise and fall, and never below zero', () => {
   })
 })
 
+test('what reports from others tell is counted by kind', () => {
+  const { events, counts } = counting()
+  events.emit({ type: 'notice.received', kind: 'bounce', message: ID, signed: false })
+  events.emit({ type: 'notice.received', kind: 'complaint', message: ID, signed: true })
+  expect(counts.counts()).toMatchObject({
+    'mailwright_notices_received_total{kind="bounce"}': 1,
+    'mailwright_notices_received_total{kind="complaint"}': 1,
+    'mailwright_notices_received_total{kind="delay"}': 0,
+  })
+})
+
 test('what goes wrong is counted', () => {
   const { events, counts } = counting()
   const busy = reply(452, '4.3.1', 'full')

@@ -39,6 +39,7 @@ export function countEvents(events: Events): EventCounts {
   let bytes = 0
   let recipients = 0
   let discarded = 0
+  const received = { bounce: 0, delay: 0, success: 0, complaint: 0 }
   let notices = 0
   let undeliverable = 0
   let corrupt = 0
@@ -81,6 +82,9 @@ export function countEvents(events: Events): EventCounts {
         return
       case 'message.undeliverable':
         undeliverable++
+        return
+      case 'notice.received':
+        received[event.kind]++
         return
       case 'lane.state':
         if (event.state === 'dead') deadLanes.add(event.lane)
@@ -138,7 +142,12 @@ export function countEvents(events: Events): EventCounts {
         'Delivery attempts of recipients that failed, by what the answer was about.',
         Array.from(unserved.values(), ({ status, category, value }) => ({ labels: { status, category }, value })),
       ),
-      counter('notices_total', 'Failure notices queued.', one(notices)),
+      counter('notices_total', 'Notices queued for senders.', one(notices)),
+      counter(
+        'notices_received_total',
+        'Recipients that reports from others told of, by kind.',
+        Object.entries(received).map(([kind, value]) => ({ labels: { kind }, value })),
+      ),
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
       gauge('queue_suspensions', 'Suspensions in force.', one(suspended.size)),

@@ -26,6 +26,7 @@ import {
 } from '@mailwright/core'
 import { errorLaneOutcome } from './error-lane.ts'
 import { entriesOf, type Routed, routeAll } from './routing.ts'
+import { isVerp, type VerpOptions } from './verp-sender.ts'
 
 export interface AcceptanceParts {
   readonly store: QueueStore
@@ -34,6 +35,7 @@ export interface AcceptanceParts {
   readonly events: Events
   readonly recipientLimit: number
   readonly leaseMs: number
+  readonly verp?: VerpOptions | undefined
   /** Asks for a slot; a lane that gets one is claimed with the put. */
   readonly reserve: (lane: string) => boolean
   /** What became of the reserved slots, and of the lanes that got none. */
@@ -66,12 +68,13 @@ export async function acceptMessage(
   }
   if (routed.every((each) => each.refusal !== undefined)) return refuseAll(envelope, routed)
   const now = parts.environment.clock.now()
+  const recipientLimit = isVerp(parts.verp, envelope) ? 1 : parts.recipientLimit
   const message: NewMessage = {
     id: job.id,
     sender: envelope.sender,
     options: envelope.options,
     arrivedAt: job.arrivedAt,
-    entries: entriesOf(routed, parts.recipientLimit, Math.max(now, envelope.options.notBefore ?? 0), job.hold),
+    entries: entriesOf(routed, recipientLimit, Math.max(now, envelope.options.notBefore ?? 0), job.hold),
   }
   try {
     await storeMessage(parts, message, job.message, call)

@@ -24,7 +24,8 @@ import {
   toOutcome,
 } from '@mailwright/core'
 import { tellAttempt } from './attempt-events.ts'
-import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
+import { type BounceParts, type Notice, type Notices, noticesFor } from './bounce.ts'
+import { lateRecipients } from './delay-warning.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
 import { expiredUntried } from './expiry.ts'
 import { carryOut, type InstructedParts, isInstructed } from './instructed.ts'
@@ -33,6 +34,7 @@ import type { RetryRules, RulesFor } from './retry-rules.ts'
 import { type ConcludingParts, type Conclusions, conclude } from './settlement.ts'
 import { suppressFailed } from './suppressing.ts'
 import type { UnreachableDestinations } from './unreachable.ts'
+import { envelopeOf, senderOf, type VerpOptions } from './verp-sender.ts'
 
 export interface AttemptParts extends BounceParts, InstructedParts, ConcludingParts {
   readonly environment: Environment
@@ -43,6 +45,9 @@ export interface AttemptParts extends BounceParts, InstructedParts, ConcludingPa
   readonly rulesFor?: RulesFor | undefined
   readonly unreachable: UnreachableDestinations
   readonly suppressions?: SuppressionList | undefined
+  /** After how many ms a sender is told that mail is late. Undefined: never. */
+  readonly warnAfterMs?: number | undefined
+  readonly verp?: VerpOptions | undefined
 }
 
 /** What the destination made of an attempt. `untried`: it was not asked. */
@@ -58,6 +63,7 @@ export interface AttemptResult {
 
 const ABANDONED: AttemptResult = { retryAt: undefined, noticeLanes: [] }
 const NO_LANES: readonly string[] = []
+const NO_NOTICES: Notices = { bounce: undefined, copy: undefined }
 const SETTLE_RETRY_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 
 /**
@@ -103,15 +109,18 @@ export async function attempt(
     }
     parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
     now = parts.environment.clock.now()
-    conclusions = conclude(claim, sameOutcome(envelopeOf(claim), toOutcome(error)), now, rules, parts)
+    conclusions = conclude(claim, sameOutcome(envelopeOf(parts.verp, claim), toOutcome(error)), now, rules, parts)
   }
   if (untried === undefined) parts.unreachable.learn(claim.entry.lane, conclusions.unreachable)
   received(receptionOf(untried, conclusions), conclusions.pausedUntil)
-  let bounce: Bounce | 'undeliverable' | undefined
+  const delayed = lateRecipients(claim, conclusions, now, parts.warnAfterMs)
   const { failed, succeeded } = conclusions
-  if (failed.length > 0 || succeeded.length > 0) {
+  let notices = NO_NOTICES
+  let warned = false
+  if (failed.length > 0 || succeeded.length > 0 || delayed.length > 0) {
     try {
-      bounce = await bounceFor(parts, claim, failed, call, succeeded)
+      notices = await noticesFor(parts, claim, senderOf(parts.verp, claim), { failed, succeeded, delayed }, call)
+      warned = delayed.length > 0
     } catch (error) {
       // Whoever should be told cannot be routed now: what failed is kept, and fails again later. What was delivered
       // must not be delivered again for the sake of a notice.
@@ -119,11 +128,15 @@ export async function attempt(
       conclusions = postponeFailures(parts, claim, conclusions, now, rules)
     }
   }
+  const { bounce, copy } = notices
+  const also = typeof bounce === 'object' ? bounce : copy
+  const aside = also === copy ? undefined : await putAside(parts, copy, call)
   const settlement: Settlement = {
     outcomes: conclusions.outcomes,
     retryAt: conclusions.retryAt,
     counted: true,
-    ...(typeof bounce === 'object' ? { also: { message: bounce.message, source: bounce.source } } : {}),
+    ...(warned ? { warned } : {}),
+    ...(also === undefined ? {} : { also: { message: also.message, source: also.source } }),
   }
   const remainder = await settle(parts, claim, settlement, call)
   if (remainder === undefined) return ABANDONED
@@ -131,7 +144,7 @@ export async function attempt(
   tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
   return {
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
-    noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
+    noticeLanes: also === undefined ? NO_LANES : [...lanesOf(also), ...lanesOf(aside)],
   }
 }
 
@@ -177,7 +190,7 @@ function deliver(
   lane: Lane,
   call: Call,
 ): Promise<ReadonlyMap<RecipientId, Outcome>> {
-  const envelope = envelopeOf(claim)
+  const envelope = envelopeOf(parts.verp, claim)
   if (lane.transport === ERROR_TRANSPORT)
     return Promise.resolve(sameOutcome(envelope, errorLaneOutcome(lane.destination)))
   const transport = parts.transports.get(lane.transport)
@@ -201,8 +214,23 @@ function deliver(
   return transport.deliver(job, call)
 }
 
-function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
-  return { sender: claim.entry.sender, recipients: claim.entry.recipients, options: claim.options }
+/**
+ * Stores a copy for the postmaster beside the notice that the settlement carries; nothing that befalls a copy befalls
+ * the mail. When we are killed in between, the next attempt makes another.
+ */
+async function putAside(parts: AttemptParts, copy: Notice | undefined, call: Call): Promise<Notice | undefined> {
+  if (copy === undefined) return undefined
+  try {
+    await parts.store.put(copy.message, copy.source, undefined, call)
+    return copy
+  } catch (error) {
+    parts.events.emit({ type: 'failure', where: `storing the postmaster copy ${copy.message.id}`, error })
+    return undefined
+  }
+}
+
+function lanesOf(notice: Notice | undefined): readonly string[] {
+  return notice === undefined ? NO_LANES : notice.message.entries.map((each) => each.lane)
 }
 
 /** Gives a claim back: nothing happened, the entry is due as it was, and keeps its place in the line. Never rejects. */

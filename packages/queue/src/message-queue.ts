@@ -31,12 +31,15 @@ import { type Reactions, type ResponseRule, responseReader } from './classificat
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
 import { knownResponses } from './known-responses.ts'
+import type { NoticeOptions } from './notice-style.ts'
 import { Operator, type QueueOperations } from './operations.ts'
+import { checkedPostmaster, type PostmasterOptions } from './postmaster.ts'
 import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
 import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
 import { UnreachableDestinations } from './unreachable.ts'
+import { checkedVerp, type VerpOptions } from './verp-sender.ts'
 
 export interface MessageQueueOptions extends RetryOptions {
   /** Our name in notices. */
@@ -51,6 +54,14 @@ export interface MessageQueueOptions extends RetryOptions {
   readonly classify?: readonly ResponseRule[] | 'none'
   /** What to do about answers, by what they are about. Default nothing but what the answer says. */
   readonly reactions?: Reactions
+  /** After how long a sender is told, once, that mail is late and still being tried. Default never. */
+  readonly warnAfter?: Duration
+  /** How notices are worded, and what they return. */
+  readonly notices?: NoticeOptions
+  /** Which troubles the postmaster hears of too. Default none. */
+  readonly postmaster?: PostmasterOptions
+  /** Gives mail a sender for each recipient, and so an attempt. Default off. */
+  readonly verp?: VerpOptions
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -130,6 +141,7 @@ class QueueManager implements MessageQueue, Lifecycle {
     if (options.suppressAfter !== undefined && options.suppressions === undefined)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
     const router = routerOf(options, environment.clock)
+    const verp = options.verp && checkedVerp(options.verp)
     const parts: AttemptParts = {
       store: options.store,
       router,
@@ -144,6 +156,10 @@ class QueueManager implements MessageQueue, Lifecycle {
       responses,
       unreachable: new UnreachableDestinations(),
       suppressions: options.suppressions,
+      warnAfterMs: options.warnAfter === undefined ? undefined : milliseconds(options.warnAfter),
+      notices: options.notices,
+      postmaster: options.postmaster && checkedPostmaster(options.postmaster),
+      verp,
     }
     const scheduler = new Scheduler({
       initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
@@ -170,6 +186,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       events,
       recipientLimit,
       leaseMs,
+      verp,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
     }

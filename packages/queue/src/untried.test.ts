@@ -84,15 +84,16 @@ describe('mail with an end of its sender’s', () => {
     expect(bench.scope.events.of('message.bounced')).toHaveLength(1)
   })
 
-  it('is tried then and goes on, when its sender only wants to know', async () => {
+  it('is tried then, reported and goes on, when its sender only wants to know', async () => {
     const bench = await started({
       outcomes: { 'ann@example.org': deferred('450 4.2.0 later') },
       retry: retryAfter('1h'),
     })
     await bench.send({ to: ['ann@example.org'], ...within(10 * MINUTE, 'notify', bench) })
     await bench.clock.advance(10 * MINUTE)
-    expect(bench.smtp.jobs).toHaveLength(2)
-    expect(await bench.entries()).toMatchObject([{ dueAt: bench.clock.now() + HOUR }])
+    expect(endings(bench).slice(0, 2)).toEqual(['deferred 450 4.2.0 later', 'deferred 450 4.2.0 later'])
+    expect(bench.scope.events.of('message.bounced')).toMatchObject([{ about: 'delay' }])
+    expect(await bench.entries()).toMatchObject([{ dueAt: bench.clock.now() + HOUR, warned: true }])
   })
 })
 
