@@ -105,6 +105,22 @@ describe('a delivery report', () => {
     expect(read?.recipients).toMatchObject([{ address: mailbox('ann@example.com'), action: 'failed', status: '5.1.1' }])
   })
 
+  it('is understood though its text quotes what looks like its boundary', () => {
+    const message = report({ status: FAILED }).toString().replace('It failed.', 'It is after --b/1\r\n--b/1x\r\n')
+    expect(parseDsn(Buffer.from(message))?.recipients).toHaveLength(1)
+  })
+
+  it('is found in a few multiparts, not in many', () => {
+    const inside = (levels: number): string => {
+      let part = report({ status: FAILED }).toString()
+      for (let level = 0; level < levels; level++)
+        part = `Content-Type: multipart/mixed; boundary=l${level}\n\n--l${level}\n${part}\n--l${level}--\n`
+      return part
+    }
+    expect(parseDsn(bytes(inside(3)))?.recipients).toHaveLength(1)
+    expect(parseDsn(bytes(inside(10)))).toBeUndefined()
+  })
+
   it('of several recipients is understood without empty lines between them', () => {
     const two = FAILED + FAILED.replace('ann', 'bob').replace('failed', 'delayed').replace('5.1.1', '4.4.1')
     expect(parseDsn(report({ status: two }))?.recipients).toMatchObject([
@@ -116,6 +132,13 @@ describe('a delivery report', () => {
   it('keeps an answer whose recipient is no mailbox', () => {
     const read = parseDsn(report({ status: 'Final-Recipient: x400; /G=Ann/\nAction: failed\nStatus: 5.1.1\n' }))
     expect(read?.recipients).toMatchObject([{ address: undefined, action: 'failed' }])
+  })
+
+  it('is cleaned of what could confuse a log, and cut', () => {
+    const status = `${FAILED}Diagnostic-Code: smtp; \x1b[2J${'no '.repeat(2_000)}\n`
+    const { diagnostic } = parseDsn(report({ status }))!.recipients[0]!
+    expect(diagnostic).toMatch(/^\[2Jno no/)
+    expect(diagnostic!.length).toBeLessThanOrEqual(1_000)
   })
 
   it('reads an address written in code points', () => {
@@ -226,7 +249,7 @@ describe('any input', () => {
     'Action: failed\r\n',
     'Status: 5.0.0\r\n',
     ' =',
-    'x: \0\x1b[1m\r\n',
+    'Diagnostic-Code: smtp; \0\x1b[1m\r\n',
     '\n',
     'Hi. This is the x\r\n',
     '<a@b.example>:\r\n',

@@ -57,7 +57,7 @@ function* sections(content: Buffer, boundary: string): Iterable<Buffer> {
   const delimiter = Buffer.from(`--${boundary}`)
   let start = -1
   let count = 0
-  for (let at = content.indexOf(delimiter); at >= 0 && count < MOST_PARTS; at = content.indexOf(delimiter, at + 1)) {
+  for (let at = content.indexOf(delimiter); at >= 0 && count <= MOST_PARTS; at = content.indexOf(delimiter, at + 1)) {
     if (at > 0 && content[at - 1] !== 10) continue
     const after = content.toString('latin1', at + delimiter.length, at + delimiter.length + 2)
     // Another boundary, which begins like this one.
@@ -68,7 +68,7 @@ function* sections(content: Buffer, boundary: string): Iterable<Buffer> {
     if (after === '--' || lineEnd < 0) return
     start = lineEnd + 1
   }
-  if (start >= 0 && count < MOST_PARTS) yield content.subarray(start)
+  if (start >= 0 && count <= MOST_PARTS) yield content.subarray(start)
 }
 
 function decoded({ head, content }: MimePart): Buffer {

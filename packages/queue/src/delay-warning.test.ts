@@ -86,6 +86,7 @@ describe('mail that is late', () => {
     const bench = await started({ outcomes: late, warnAfter: '4h' })
     await send(bench, { sender: null })
     await bench.clock.advance(10 * HOUR)
+    expect(await bench.entries()).not.toMatchObject([{ warned: true }])
     expect(bench.scope.events.of('message.bounced')).toEqual([])
     expect(bench.scope.events.of('message.undeliverable')).toEqual([])
   })
@@ -115,6 +116,16 @@ describe('mail that is late', () => {
       /bob@example\.org[\s\S]*Action: failed[\s\S]*ann@example\.org[\s\S]*Action: delayed/,
     )
     expect(bench.scope.events.of('message.bounced')).toMatchObject([{ about: 'both' }])
+  })
+
+  it('is reported though others of the message have failed before', async () => {
+    const bench = await started({
+      warnAfter: '4h',
+      outcomes: (recipient) => (recipient.address.local === 'bob' ? failed('550 5.1.1 gone') : late(recipient)),
+    })
+    await send(bench, { wishes: { 'ann@example.org': undefined, 'bob@example.org': undefined } })
+    await bench.clock.advance(6 * HOUR)
+    expect(bench.scope.events.of('message.bounced').map(({ about }) => about)).toEqual([undefined, 'delay'])
   })
 
   it('is reported at the next attempt when its sender cannot be routed at this one', async () => {

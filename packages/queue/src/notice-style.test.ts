@@ -46,8 +46,9 @@ describe('a notice', () => {
   })
 
   it.each(['tlh', 'constructor', undefined])('is in English where the language is %s', async (language) => {
-    const { text } = await noticeOf(await written({ language: () => language }))
-    expect(text).toContain('Content-Language: en')
+    const bench = await written({ language: () => language })
+    expect((await noticeOf(bench)).text).toContain('Content-Language: en')
+    expect(bench.failures()).toEqual([])
   })
 
   it('is worded by a template of the host, from whom the host says', async () => {

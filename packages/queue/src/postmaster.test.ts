@@ -1,8 +1,15 @@
-import { deferred, delivered, failed, mailbox, testMessage } from '@mailwright/testing'
+import { deferred, delivered, failed, mailbox, testJob, testMessage } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { messageQueue } from './message-queue.ts'
 import type { PostmasterClass } from './postmaster.ts'
-import { addressees, type BenchOptions, caredFor, type QueueBench, queueBench } from './testing-support/queue-bench.ts'
+import {
+  addressees,
+  type BenchOptions,
+  CALL,
+  caredFor,
+  type QueueBench,
+  queueBench,
+} from './testing-support/queue-bench.ts'
 
 const started = caredFor()
 const POSTMASTER = 'postmaster@example.com'
@@ -85,6 +92,52 @@ describe('the postmaster', () => {
     expect(copies(bench)).toHaveLength(1)
     expect(copies(bench)[0]).toContain('Subject: Postmaster Copy: Undeliverable Notice')
     expect(bench.scope.events.of('message.undeliverable')).toHaveLength(1)
+  })
+
+  it('gets it later, where that cannot be routed now', async () => {
+    const routes = { '@example.com': () => Promise.reject(new Error('the table is down')) }
+    const bench = await started({ ...hears('2bounce'), outcomes: FAILING, routes })
+    await bench.send({ sender: null })
+    await bench.clock.settle()
+    expect(await bench.entries()).toMatchObject([{ message: 'm1', attempts: 1 }])
+    expect(bench.failures()).toEqual(['notice about m1'])
+  })
+
+  it('gets what could be returned to nobody only where that is in the classes', async () => {
+    const bench = await started({
+      ...hears('bounce', 'policy'),
+      outcomes: { '*': 'ok', 'ann@example.org': '550 5.7.1 no' },
+    })
+    await bench.send({ sender: null })
+    await bench.clock.settle()
+    expect(copies(bench)).toEqual([])
+  })
+
+  it('hears nothing of mail from nobody about which nobody wants to hear', async () => {
+    const bench = await started({ ...hears('bounce', '2bounce'), outcomes: FAILING })
+    const job = testJob({ sender: null })
+    const recipients = job.envelope.recipients.map((each) => ({ ...each, notify: ['never'] as const }))
+    await bench.queue.deliver({ ...job, envelope: { ...job.envelope, recipients } }, CALL)
+    await bench.clock.settle()
+    expect(copies(bench)).toEqual([])
+  })
+
+  it('hears of failed mail of others though they want to hear nothing', async () => {
+    const bench = await started({ ...hears('bounce'), outcomes: FAILING })
+    const job = testJob()
+    const recipients = job.envelope.recipients.map((each) => ({ ...each, notify: ['never'] as const }))
+    await bench.queue.deliver({ ...job, envelope: { ...job.envelope, recipients } }, CALL)
+    await bench.clock.settle()
+    expect(noticesTo(bench, 'sender@example.net')).toBe(0)
+    expect(copies(bench)).toHaveLength(1)
+  })
+
+  it('gets one notice of mail of his own', async () => {
+    const bench = await started({ ...hears('bounce'), outcomes: FAILING })
+    await bench.send({ sender: POSTMASTER })
+    await bench.clock.settle()
+    expect(copies(bench)).toHaveLength(1)
+    expect(copies(bench)[0]).toContain('Subject: Undelivered Mail Returned to Sender')
   })
 
   it('gets no copy of a copy that fails', async () => {

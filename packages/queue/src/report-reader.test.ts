@@ -140,6 +140,22 @@ describe('a report that comes back', () => {
     expect(scope.events.of('notice.received')).toEqual([])
   })
 
+  it('is about one recipient where its return path says so, by the worst it tells', async () => {
+    const { scope, read } = reading({ verp: {} })
+    const others = 'Action: delivered\nStatus: 2.0.0\n\nFinal-Recipient: rfc822; list@example.com\n'
+    await read(bounce('5.1.1', 'failed', others), verpAddress(BOUNCES, ANN))
+    expect(scope.events.of('notice.received')).toMatchObject([{ recipient: ANN, kind: 'bounce', status: '5.1.1' }])
+  })
+
+  it('is left alone by who has given up waiting', async () => {
+    const { scope, inbox } = reading()
+    const reader = reportReader({ otherwise: inbox }).create(scope)
+    const message = { ...testMessage(), buffered: undefined }
+    const call = { signal: AbortSignal.abort(new Error('the server stops')) }
+    await expect(reader.deliver(testJob({ message }), call)).rejects.toThrow('the server stops')
+    expect(scope.events.of('failure')).toEqual([])
+  })
+
   it('cannot be read now, and is read later', async () => {
     const { scope, inbox } = reading()
     const reader = reportReader({ otherwise: inbox }).create(scope)

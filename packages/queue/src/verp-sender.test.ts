@@ -1,7 +1,8 @@
 import { formatMailbox, MailwrightError } from '@mailwright/core'
 import { mailbox } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
-import { addressees, caredFor, type QueueBench, queueBench } from './testing-support/queue-bench.ts'
+import { memoryStore } from './memory-store.ts'
+import { addressees, caredFor, type QueueBench, queueBench, startedQueue } from './testing-support/queue-bench.ts'
 
 const started = caredFor()
 
@@ -40,11 +41,13 @@ describe('mail with a sender for each recipient', () => {
   it('is other mail no more than the host says', async () => {
     const bench = await started({ verp: { when: ({ options }) => options.labels?.list === 'news' } })
     await bench.send({ to: ['ann@example.org', 'bob@example.org'] })
+    await bench.send({ to: ['cid@example.org'] })
     await bench.send({ to: ['ann@example.org'], options: { labels: { list: 'news' } } })
     await bench.send({ sender: null })
     await bench.clock.settle()
     expect(paths(bench)).toEqual([
       'sender@example.net -> ann@example.org bob@example.org',
+      'sender@example.net -> cid@example.org',
       'sender+ann=example.org@example.net -> ann@example.org',
       ' -> ann@example.org',
     ])
@@ -56,6 +59,17 @@ describe('mail with a sender for each recipient', () => {
     await bench.send({ to: [long] })
     await bench.clock.settle()
     expect(paths(bench)).toEqual([`sender@example.net -> ${long}`])
+  })
+
+  it('is none that was queued for several before there was such a sender', async () => {
+    const store = memoryStore()
+    const before = await startedQueue({ store, outcomes: { '*': '450 4.2.0 later' } })
+    await before.send({ to: ['ann@example.org', 'bob@example.org'] })
+    await before.clock.settle()
+    await before.end()
+    const bench = await started({ store, verp: {} })
+    await bench.clock.advance(3_600_000)
+    expect(paths(bench)).toEqual(['sender@example.net -> ann@example.org bob@example.org'])
   })
 
   it('is refused at assembly in a style that cannot work', () => {
