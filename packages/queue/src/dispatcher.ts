@@ -17,12 +17,11 @@ export class Dispatcher {
   readonly #scheduler: Scheduler
   readonly #leaseMs: number
   readonly #call: Call
-  /** What is claimed and not settled yet. */
+  /** What is claimed and not settled yet. The scheduler knows what of it waits for a slot. */
   readonly #active = new Set<Claim>()
-  /** Of these, by lane, what waits for a slot. */
-  readonly #inHand = new Map<string, Claim[]>()
   #running = false
   #wake: { readonly at: number; readonly timer: Timer } | undefined
+  #turn: { readonly at: number; readonly timer: Timer } | undefined
   #renewal: Timer | undefined
   #unsubscribe: (() => void) | undefined
   #drained: Promise<void> | undefined
@@ -75,7 +74,7 @@ export class Dispatcher {
     const now = this.#clock.now()
     for (const claim of claims) {
       this.#take(claim)
-      this.tell({ type: 'placed', lane: claim.entry.lane, now })
+      this.tell({ type: 'placed', claim, now })
     }
     if (claims.length < reserved.size) {
       const begun = new Set(claims.map((claim) => claim.entry.lane))
@@ -92,28 +91,10 @@ export class Dispatcher {
     this.#checkIdle()
   }
 
-  /** Keeps a claim until there is a slot for it. */
+  /** Keeps a claim, and its lease, until it is settled. */
   #take(claim: Claim): void {
     this.#active.add(claim)
     this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
-    const { lane } = claim.entry
-    const waiting = this.#inHand.get(lane)
-    if (waiting === undefined) this.#inHand.set(lane, [claim])
-    else waiting.push(claim)
-  }
-
-  #beginNext(lane: string, count: number): void {
-    const waiting = this.#inHand.get(lane)!
-    const next = waiting.splice(0, count)
-    if (waiting.length === 0) this.#inHand.delete(lane)
-    for (const claim of next) this.#begin(claim)
-  }
-
-  /** Returns all that is in hand for a lane to the store. */
-  #handBack(lane: string): Promise<void> {
-    const waiting = this.#inHand.get(lane)!
-    this.#inHand.delete(lane)
-    return this.#return(lane, waiting)
   }
 
   /**
@@ -122,24 +103,18 @@ export class Dispatcher {
    */
   async recall(isMeant: (claim: Claim) => boolean): Promise<void> {
     const returned: Promise<void>[] = []
-    // Recalling gives no slot back, so nothing begins meanwhile.
-    for (const [lane, waiting] of [...this.#inHand]) {
-      const back = waiting.filter(isMeant)
-      if (back.length === 0) continue
-      if (back.length === waiting.length) this.#inHand.delete(lane)
-      else
-        this.#inHand.set(
-          lane,
-          waiting.filter((claim) => !back.includes(claim)),
-        )
-      this.tell({ type: 'recalled', lane, count: back.length, now: this.#clock.now() })
+    for (const [lane, waiting] of this.#scheduler.inHand()) {
+      const back = new Set(waiting.filter(isMeant))
+      if (back.size === 0) continue
+      // Recalling gives no slot back, so nothing begins meanwhile.
+      this.tell({ type: 'recalled', lane, claims: back, now: this.#clock.now() })
       returned.push(this.#return(lane, back))
     }
     await Promise.all(returned)
   }
 
-  async #return(lane: string, claims: readonly Claim[]): Promise<void> {
-    await Promise.all(claims.map((claim) => returnUntried(this.#parts, claim)))
+  async #return(lane: string, claims: Iterable<Claim>): Promise<void> {
+    await Promise.all([...claims].map((claim) => returnUntried(this.#parts, claim)))
     for (const claim of claims) this.#active.delete(claim)
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
     this.#checkIdle()
@@ -169,11 +144,12 @@ export class Dispatcher {
 
   #carryOut(effect: Exclude<Effect, { type: 'grant' }>): void {
     const { events } = this.#parts
-    if (effect.type === 'begin') this.#beginNext(effect.lane, effect.count)
+    if (effect.type === 'begin') this.#begin(effect.claim)
     else if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
-    else if (effect.type === 'hand-back') void this.#handBack(effect.lane)
+    else if (effect.type === 'hand-back') void this.#return(effect.lane, effect.claims)
     else if (effect.type === 'survey') void this.#survey(effect.exclude, effect.limit)
     else if (effect.type === 'wake') this.#wakeAt(effect.at)
+    else if (effect.type === 'turn') this.#turnAt(effect.at)
     else if (effect.type === 'dead')
       events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
     else events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
@@ -184,7 +160,7 @@ export class Dispatcher {
     try {
       const claims = await this.#store.claim({ lane, now: this.#clock.now(), limit, leaseMs: this.#leaseMs })
       for (const claim of claims) this.#take(claim)
-      this.tell({ type: 'claimed', lane, asked: limit, got: claims.length, now: this.#clock.now() })
+      this.tell({ type: 'claimed', lane, asked: limit, claims, now: this.#clock.now() })
     } catch (error) {
       this.#stalled('claiming', error, lane, limit)
     } finally {
@@ -227,6 +203,16 @@ export class Dispatcher {
     this.#wake = { at, timer }
   }
 
+  #turnAt(at: number): void {
+    if (!this.#running || (this.#turn !== undefined && this.#turn.at <= at)) return
+    this.#turn?.timer.cancel()
+    const timer = this.#clock.after(Math.max(at - this.#clock.now(), 0), () => {
+      this.#turn = undefined
+      this.tell({ type: 'turn', now: this.#clock.now() })
+    })
+    this.#turn = { at, timer }
+  }
+
   #renewLeases(): void {
     this.#renewal = undefined
     const now = this.#clock.now()
@@ -252,6 +238,8 @@ export class Dispatcher {
     this.#unsubscribe?.()
     this.#wake?.timer.cancel()
     this.#wake = undefined
+    this.#turn?.timer.cancel()
+    this.#turn = undefined
     this.tell({ type: 'draining', now: this.#clock.now() })
     if (this.#active.size > 0 || this.#asked > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
     this.#renewal?.cancel()
