@@ -1,5 +1,7 @@
+export type { ConcurrencyTable, DestinationOptions, FeedbackOption } from './destination-rules.ts'
 export * from './limits.ts'
 export * from './memory-store.ts'
 export * from './message-queue.ts'
 export * from './retry.ts'
 export * from './scheduler.ts'
+export type { StreamsOption } from './streams.ts'

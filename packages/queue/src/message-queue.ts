@@ -31,10 +31,12 @@ import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
 import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
+import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
+import { type StreamsOption, streamOf } from './streams.ts'
 
 export interface MessageQueueOptions {
   /** Our name in notices. */
@@ -56,6 +58,14 @@ export interface MessageQueueOptions {
   /** Attempts a destination gets at first, and at most. Default 5 and 20. */
   readonly initialConcurrency?: number
   readonly concurrencyLimit?: number
+  /** The same and more, by transport or destination. */
+  readonly concurrency?: ConcurrencyTable
+  /** Mail that has a line of its own, by its labels. Default none. */
+  readonly streams?: StreamsOption
+  /** A message with more entries than this at one destination has a line of its own there. Default 10. */
+  readonly bulkAbove?: number
+  /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
+  readonly streamShare?: number
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
   /** How long an attempt owns its entry without renewal. Default 10 min. */
@@ -138,10 +148,21 @@ class QueueManager implements MessageQueue, Lifecycle {
         bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
       },
     }
-    const scheduler = new Scheduler({
+    const usual: DestinationRules = {
       initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
       limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
       failedCohortLimit: 1,
+      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      rateDelayMs: 0,
+      transportRateDelayMs: 0,
+    }
+    const rulesOf = destinationRules(options.concurrency, usual, (error) =>
+      events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
+    )
+    const scheduler = new Scheduler({
+      ...usual,
+      mannersOf: rulesOf,
+      share: positiveShare(options.streamShare ?? 0.8),
       maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
       ahead: 50,
       aheadOfAll: 200,
@@ -154,7 +175,11 @@ class QueueManager implements MessageQueue, Lifecycle {
       router: options.router,
       environment,
       events,
-      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      recipientLimit: (lane) => rulesOf(lane).recipientLimit,
+      streams: {
+        streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
+        bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
+      },
       leaseMs,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
@@ -270,8 +295,16 @@ function positive(option: string, value: number): number {
   throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${option} of the queue must be at least 1, not ${value}`)
 }
 
+function positiveShare(value: number): number {
+  if (value > 0 && value <= 1) return value
+  throw new MailwrightError(
+    'ERR_MAILWRIGHT_CONFIG',
+    `streamShare of the queue must be above 0 and at most 1, not ${value}`,
+  )
+}
+
 /** A lane is written `transport:destination`, and `error` is where refused recipients go. */
 function assertTransportName(name: string): void {
-  if (name === '' || name.includes(':') || name === ERROR_TRANSPORT)
+  if (name === '' || /[:/]/.test(name) || name === ERROR_TRANSPORT)
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a name for a transport of the queue: ${name}`)
 }
