@@ -2,13 +2,29 @@
  * Carries out what the scheduler decides: claims from the store, runs attempts, and tells the scheduler how they ended.
  * One timer waits for the next due time; leases of long attempts are renewed by another.
  */
-import { type Arrival, type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
+import {
+  type Arrival,
+  type Call,
+  type Claim,
+  type Clock,
+  hasCode,
+  type MessageId,
+  type Place,
+  type QueueStore,
+  type Suspension,
+  type Timer,
+} from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt, type Reception, returnUntried } from './attempt.ts'
+import type { LimitGate } from './limit-gate.ts'
+import type { AppliedLimit } from './limit-rules.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
+import { type InForce, inForce, NONE_IN_FORCE, SetBack, suspensionOf } from './suspensions.ts'
 
 /** How long to leave a store alone that failed to answer. */
 const STORE_PAUSE_MS = 1_000
+/** How long mail with a suspended label goes back to the store at a time. */
+const SUSPENDED_PAUSE_MS = 300_000
 
 export class Dispatcher {
   readonly #parts: AttemptParts
@@ -29,18 +45,33 @@ export class Dispatcher {
   /** Claims, surveys, and puts with a reservation that the store has not answered yet. */
   #asked = 0
 
-  constructor(parts: AttemptParts, scheduler: Scheduler, leaseMs: number, call: Call) {
+  #suspended: InForce = NONE_IN_FORCE
+  #suspensions: readonly Suspension[] = []
+  readonly #setBack = new SetBack()
+  #suspensionEnds: Timer | undefined
+  readonly #gate: LimitGate | undefined
+
+  /** `gateOf` makes the gate of limits, where there are any; it lets claims go by calling back. */
+  constructor(
+    parts: AttemptParts,
+    scheduler: Scheduler,
+    leaseMs: number,
+    call: Call,
+    gateOf?: (letGo: (claim: Claim) => void) => LimitGate,
+  ) {
     this.#parts = parts
     this.#store = parts.store
     this.#clock = parts.environment.clock
     this.#scheduler = scheduler
     this.#leaseMs = leaseMs
     this.#call = call
+    this.#gate = gateOf?.((claim) => this.tell({ type: 'let-go', claim, now: this.#clock.now() }))
   }
 
   start(): void {
     this.#running = true
     this.#unsubscribe = this.#store.onArrival((by) => this.#arrived(by))
+    if (this.#suspensions.length > 0) this.suspend(this.#suspensions)
     this.wake()
   }
 
@@ -53,6 +84,51 @@ export class Dispatcher {
     // Or has held, moved or removed mail that we have in hand: what it is now, the store will tell.
     void this.recall(() => true)
     this.tell({ type: 'flushed', now: this.#clock.now() })
+  }
+
+  /**
+   * From now on the mail these suspensions mean is not tried, and all other mail is. To be called with all of them: at
+   * start, and whenever one is added or ends. What is in hand goes back to the store; an attempt under way goes on.
+   */
+  suspend(suspensions: readonly Suspension[]): void {
+    this.#suspensions = suspensions
+    if (!this.#running) return
+    this.#suspensionEnds?.cancel()
+    this.#suspensionEnds = undefined
+    const now = this.#clock.now()
+    this.#suspended = inForce(suspensions, now)
+    const { lanes, labels, until } = this.#suspended
+    this.tell({ type: 'suspended', lanes, now })
+    if (labels.length > 0) void this.recall(({ options }) => suspensionOf(options.labels, labels) !== undefined)
+    const over = this.#setBack.over(labels)
+    if (over.length > 0) void this.#makeDue(over)
+    if (until !== undefined)
+      this.#suspensionEnds = this.#clock.after(until - now, () => this.suspend(this.#suspensions))
+  }
+
+  /** What went back because of a suspension that is over need not wait for its time. */
+  async #makeDue(messages: readonly MessageId[]): Promise<void> {
+    this.#asked += 1
+    try {
+      await this.#store.reschedule({ messages, held: false }, this.#clock.now())
+      this.wake()
+    } catch (error) {
+      // It is due by itself, in a few minutes.
+      this.#parts.events.emit({ type: 'failure', where: 'resuming mail', error })
+    } finally {
+      this.#asked -= 1
+      this.#checkIdle()
+    }
+  }
+
+  /** The destination of a lane asks to be left alone until then. */
+  pause(lane: string, until: number): void {
+    this.tell({ type: 'paused', lane, until, now: this.#clock.now() })
+  }
+
+  /** How long ready mail has been waiting though there are slots for it, ms: more than moments means that something is stuck. */
+  get liveness(): number {
+    return this.#running ? this.#scheduler.waitingSince(this.#clock.now()) : 0
   }
 
   /** Something may have become due by other hands. */
@@ -110,13 +186,50 @@ export class Dispatcher {
       this.tell({ type: 'recalled', lane, claims: back, now: this.#clock.now() })
       returned.push(this.#return(lane, back))
     }
+    for (const claim of this.#gate?.recall(isMeant) ?? []) returned.push(this.#return(claim.entry.lane, [claim]))
     await Promise.all(returned)
   }
 
   async #return(lane: string, claims: Iterable<Claim>): Promise<void> {
     await Promise.all([...claims].map((claim) => returnUntried(this.#parts, claim)))
-    for (const claim of claims) this.#active.delete(claim)
+    for (const claim of claims) {
+      this.#active.delete(claim)
+      this.#gate?.forget(claim)
+    }
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
+    this.#checkIdle()
+  }
+
+  /** A claim has a slot. Where neither limits nor suspensions of labels know it, its attempt begins. */
+  #begin(claim: Claim): void {
+    if (this.#suspended.labels.length > 0) {
+      const suspension = suspensionOf(claim.options.labels, this.#suspended.labels)
+      if (suspension !== undefined) {
+        this.#setBack.add(suspension, claim.entry.message)
+        const later = this.#clock.now() + SUSPENDED_PAUSE_MS
+        return void this.#keepBack(claim, Math.min(suspension.until ?? later, later))
+      }
+    }
+    const limits = this.#gate?.limitsOf(claim)
+    if (limits === undefined || limits.length === 0) this.#try(claim)
+    else void this.#passGate(claim, limits)
+  }
+
+  async #passGate(claim: Claim, limits: readonly AppliedLimit[]): Promise<void> {
+    const admission = await this.#gate!.admit(claim, limits)
+    if (admission.kind === 'go') this.#try(claim, admission.places)
+    else if (admission.kind === 'back') await this.#keepBack(claim, admission.retryAt)
+    else this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+  }
+
+  /** Back to the store until `retryAt`, uncounted, and its slot to others. */
+  async #keepBack(claim: Claim, retryAt: number): Promise<void> {
+    this.#gate?.forget(claim)
+    const stored = returnUntried(this.#parts, claim, retryAt)
+    this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+    await stored
+    this.#active.delete(claim)
+    this.#wakeAt(retryAt)
     this.#checkIdle()
   }
 
@@ -124,9 +237,12 @@ export class Dispatcher {
    * Starts an attempt in a slot it has already. The slot is the destination's: it is free as soon as that has answered,
    * while the settlement waits for its commit.
    */
-  #begin(claim: Claim): void {
+  #try(claim: Claim, places?: readonly Place[]): void {
     const { lane } = claim.entry
-    const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
+    const received = (result: Reception): void => {
+      if (places !== undefined && places.length > 0) void this.#gate!.leave(places)
+      this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
+    }
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
       const now = this.#clock.now()
@@ -215,6 +331,7 @@ export class Dispatcher {
 
   #renewLeases(): void {
     this.#renewal = undefined
+    this.#gate?.renew()
     const now = this.#clock.now()
     for (const claim of this.#active) {
       this.#store.renew(claim, now + this.#leaseMs).catch((error: unknown) => {
@@ -240,7 +357,10 @@ export class Dispatcher {
     this.#wake = undefined
     this.#turn?.timer.cancel()
     this.#turn = undefined
+    this.#suspensionEnds?.cancel()
+    this.#suspensionEnds = undefined
     this.tell({ type: 'draining', now: this.#clock.now() })
+    for (const claim of this.#gate?.close() ?? []) void this.#return(claim.entry.lane, [claim])
     if (this.#active.size > 0 || this.#asked > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
     this.#renewal?.cancel()
     this.#renewal = undefined

@@ -1,4 +1,5 @@
 export type { ConcurrencyTable, DestinationOptions, FeedbackOption } from './destination-rules.ts'
+export type { LimitRule } from './limit-rules.ts'
 export * from './limits.ts'
 export * from './memory-store.ts'
 export * from './message-queue.ts'

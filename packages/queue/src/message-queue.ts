@@ -6,6 +6,7 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Claim,
   type Clock,
   type DeliveryJob,
   type Duration,
@@ -13,6 +14,7 @@ import {
   idMaker,
   isSelected,
   type Lifecycle,
+  type Limits,
   MailwrightError,
   type MessageId,
   type MessageSource,
@@ -34,6 +36,9 @@ import { dependable } from './dependable-retry.ts'
 import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { LimitGate } from './limit-gate.ts'
+import { type LimitRule, limitsOf } from './limit-rules.ts'
+import { memoryLimits } from './limits.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
 import { type StreamsOption, streamOf } from './streams.ts'
@@ -66,6 +71,10 @@ export interface MessageQueueOptions {
   readonly bulkAbove?: number
   /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
   readonly streamShare?: number
+  /** How many attempts, at once or in a time, for each tenant, campaign or whatever is labelled. Default none. */
+  readonly limits?: readonly LimitRule[]
+  /** Who keeps them. Default `memoryLimits()`; several nodes need one that they share. */
+  readonly limitKeeper?: Limits
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
   /** How long an attempt owns its entry without renewal. Default 10 min. */
@@ -87,6 +96,11 @@ export interface MessageQueue extends Transport {
   /** Removes entries, likewise. What an attempt under way comes to is then not recorded. Resolves with how many. */
   remove(selection: Selection): Promise<number>
   stats(): Promise<QueueStats>
+  /**
+   * How long ready mail has been waiting though there are slots for it, ms, for a gauge. Some ms are usual; more than the
+   * time the store takes to answer means that something is stuck.
+   */
+  readonly liveness: number
 }
 
 /**
@@ -169,7 +183,12 @@ class QueueManager implements MessageQueue, Lifecycle {
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })
-    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    const { limits: rules = [], limitKeeper = memoryLimits() } = options
+    const applied = limitsOf(rules, (error) => events.emit({ type: 'failure', where: 'the key of a limit', error }))
+    const gateOf = (letGo: (claim: Claim) => void): LimitGate =>
+      new LimitGate({ limits: limitKeeper, limitsOf: applied, clock: environment.clock, events, leaseMs, letGo })
+    const call: Call = { signal: this.#giveUp.signal }
+    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, call, rules.length > 0 ? gateOf : undefined)
     this.#acceptance = {
       store: options.store,
       router: options.router,
@@ -250,6 +269,10 @@ class QueueManager implements MessageQueue, Lifecycle {
 
   read(message: MessageId): Promise<MessageSource | undefined> {
     return this.#store.read(message)
+  }
+
+  get liveness(): number {
+    return this.#dispatcher.liveness
   }
 
   async flush(selection: Selection): Promise<number> {
