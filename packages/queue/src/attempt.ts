@@ -170,7 +170,7 @@ function overBefore(
 
 /** Gives a claim back until a later time. Never rejects. */
 async function putOff(parts: AttemptParts, claim: Claim, dueAt: number): Promise<AttemptResult> {
-  await giveBack(parts, claim, dueAt)
+  await returnUntried(parts, claim, dueAt)
   return { retryAt: dueAt, noticeLanes: NO_LANES }
 }
 
@@ -233,12 +233,15 @@ function lanesOf(notice: Notice | undefined): readonly string[] {
   return notice === undefined ? NO_LANES : notice.message.entries.map((each) => each.lane)
 }
 
-/** Gives a claim back: nothing happened, the entry is due as it was, and keeps its place in the line. Never rejects. */
-export function returnUntried(parts: AttemptParts, claim: Claim): Promise<void> {
-  return giveBack(parts, claim, claim.entry.dueAt)
-}
-
-async function giveBack(parts: AttemptParts, claim: Claim, retryAt: number): Promise<void> {
+/**
+ * Gives a claim back, and nothing happened. Without `retryAt` the entry is due as it was, and keeps its place in the line.
+ * Never rejects.
+ */
+export async function returnUntried(
+  parts: AttemptParts,
+  claim: Claim,
+  retryAt: number = claim.entry.dueAt,
+): Promise<void> {
   try {
     await parts.store.settle(claim, { outcomes: new Map(), retryAt, counted: false })
   } catch (error) {

@@ -31,7 +31,8 @@ export interface InstructedParts {
   readonly environment: Environment
   readonly events: Events
   readonly retry: RetryRules
-  readonly recipientLimit: number
+  /** Most recipients of one attempt in a lane. */
+  readonly recipientLimit: number | ((lane: string) => number)
 }
 
 /** What came of it: a settlement to make, or what each recipient is told as if it had been tried. */

@@ -6,11 +6,13 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Claim,
   type Clock,
   type DeliveryJob,
   type Duration,
   idMaker,
   type Lifecycle,
+  type Limits,
   MailwrightError,
   milliseconds,
   type Outcome,
@@ -28,14 +30,19 @@ import type { AttemptParts } from './attempt.ts'
 import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
 import { type Reactions, type ResponseRule, responseReader } from './classification.ts'
+import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
 import { knownResponses } from './known-responses.ts'
+import { LimitGate } from './limit-gate.ts'
+import { type LimitRule, limitsOf } from './limit-rules.ts'
+import { memoryLimits } from './limits.ts'
 import type { NoticeOptions } from './notice-style.ts'
 import { Operator, type QueueOperations } from './operations.ts'
 import { checkedPostmaster, type PostmasterOptions } from './postmaster.ts'
 import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
+import { type StreamsOption, streamOf } from './streams.ts'
 import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
 import { UnreachableDestinations } from './unreachable.ts'
@@ -69,6 +76,18 @@ export interface MessageQueueOptions extends RetryOptions {
   /** Attempts a destination gets at first, and at most. Default 5 and 20. */
   readonly initialConcurrency?: number
   readonly concurrencyLimit?: number
+  /** The same and more, by transport or destination. */
+  readonly concurrency?: ConcurrencyTable
+  /** Mail that has a line of its own, by its labels. Default none. */
+  readonly streams?: StreamsOption
+  /** A message with more entries than this at one destination has a line of its own there. Default 10. */
+  readonly bulkAbove?: number
+  /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
+  readonly streamShare?: number
+  /** How many attempts, at once or in a time, for each tenant, campaign or whatever is labelled. Default none. */
+  readonly limits?: readonly LimitRule[]
+  /** Who keeps them. Default `memoryLimits()`; several nodes need one that they share. */
+  readonly limitKeeper?: Limits
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
   /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
@@ -80,7 +99,13 @@ export interface MessageQueueOptions extends RetryOptions {
 }
 
 /** The queue as its host sees it. */
-export interface MessageQueue extends Transport, QueueOperations {}
+export interface MessageQueue extends Transport, QueueOperations {
+  /**
+   * How long ready mail has been waiting though there are slots for it, ms, for a gauge. Some ms are usual; more than the
+   * time the store takes to answer means that something is stuck.
+   */
+  readonly liveness: number
+}
 
 /**
  * Makes a queue.
@@ -127,7 +152,6 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.#children = children
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
-    const recipientLimit = positive('recipientLimit', options.recipientLimit ?? 50)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
     const report = (error: unknown): void => events.emit({ type: 'failure', where: 'the retry schedule', error })
     const retry = usualRules(options, POSTFIX_RULES, report)
@@ -142,6 +166,18 @@ class QueueManager implements MessageQueue, Lifecycle {
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
     const router = routerOf(options, environment.clock)
     const verp = options.verp && checkedVerp(options.verp)
+    const usual: DestinationRules = {
+      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
+      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
+      failedCohortLimit: 1,
+      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      rateDelayMs: 0,
+      transportRateDelayMs: 0,
+    }
+    const rulesOf = destinationRules(options.concurrency, usual, (error) =>
+      events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
+    )
+    const recipientLimit = (lane: string): number => rulesOf(lane).recipientLimit
     const parts: AttemptParts = {
       store: options.store,
       router,
@@ -162,16 +198,21 @@ class QueueManager implements MessageQueue, Lifecycle {
       verp,
     }
     const scheduler = new Scheduler({
-      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
-      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
-      failedCohortLimit: 1,
+      ...usual,
+      mannersOf: rulesOf,
+      share: positiveShare(options.streamShare ?? 0.8),
       maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
       ahead: 50,
       aheadOfAll: 200,
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })
-    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    const { limits: rules = [], limitKeeper = memoryLimits() } = options
+    const applied = limitsOf(rules, (error) => events.emit({ type: 'failure', where: 'the key of a limit', error }))
+    const gateOf = (letGo: (claim: Claim) => void): LimitGate =>
+      new LimitGate({ limits: limitKeeper, limitsOf: applied, clock: environment.clock, events, leaseMs, letGo })
+    const call: Call = { signal: this.#giveUp.signal }
+    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, call, rules.length > 0 ? gateOf : undefined)
     const { store } = options
     const { clock } = environment
     const dispatcher = this.#dispatcher
@@ -185,6 +226,10 @@ class QueueManager implements MessageQueue, Lifecycle {
       environment,
       events,
       recipientLimit,
+      streams: {
+        streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
+        bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
+      },
       leaseMs,
       verp,
       reserve: (lane) => this.#dispatcher.reserve(lane),
@@ -254,6 +299,10 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
+  get liveness(): number {
+    return this.#dispatcher.liveness
+  }
+
   entries: QueueOperations['entries'] = (query) => this.#operator.entries(query)
   read: QueueOperations['read'] = (message) => this.#operator.read(message)
   flush: QueueOperations['flush'] = (selection) => this.#operator.flush(selection)
@@ -284,8 +333,16 @@ function positive(option: string, value: number): number {
   throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${option} of the queue must be at least 1, not ${value}`)
 }
 
+function positiveShare(value: number): number {
+  if (value > 0 && value <= 1) return value
+  throw new MailwrightError(
+    'ERR_MAILWRIGHT_CONFIG',
+    `streamShare of the queue must be above 0 and at most 1, not ${value}`,
+  )
+}
+
 /** A lane is written `transport:destination`, and `error` is where refused recipients go. */
 function assertTransportName(name: string): void {
-  if (name === '' || name.includes(':') || name === ERROR_TRANSPORT)
+  if (name === '' || /[:/]/.test(name) || name === ERROR_TRANSPORT)
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a name for a transport of the queue: ${name}`)
 }

@@ -141,6 +141,23 @@ describe('what answers are about', () => {
     expect(deaf.scope.events.of('recipient.settled').map(({ category }) => category)).toEqual([undefined])
   })
 
+  it('may keep its whole destination from being tried for a while', async () => {
+    let outcome: Outcome = deferred('451 4.7.500 Server busy')
+    const bench = await started({
+      outcomes: () => outcome,
+      retry: retryAfter('1m'),
+      reactions: { rate: { pause: '10m' } },
+    })
+    await bench.send()
+    await bench.clock.settle()
+    outcome = delivered()
+    await bench.send()
+    await bench.clock.advance(10 * MINUTE - 1)
+    expect(bench.smtp.jobs).toHaveLength(1)
+    await bench.clock.advance(1)
+    expect(endings(bench).slice(1)).toEqual(['ok 250 2.0.0 Ok', 'ok 250 2.0.0 Ok'])
+  })
+
   it('may keep an address from being written to again, once that is settled', async () => {
     const added: unknown[] = []
     const suppressions = {
