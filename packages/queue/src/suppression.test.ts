@@ -2,13 +2,7 @@
 import { appendFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import {
-  type Mailbox,
-  MailwrightError,
-  type Routing,
-  type Suppression,
-  type SuppressionList,
-} from '@mailwright/core'
+import { type Mailbox, MailwrightError, type Routing, type Suppression, type SuppressionList } from '@mailwright/core'
 import { failed, mailbox, testEnvironment, testScope } from '@mailwright/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { fileSuppressions } from './file-suppressions.ts'
