@@ -4,7 +4,7 @@
  */
 import { once } from 'node:events'
 import { createRequire } from 'node:module'
-import type { AddressInfo } from 'node:net'
+import type net from 'node:net'
 import { join } from 'node:path'
 import { mailIntake } from '@mailwright/intake'
 import { createMta } from '@mailwright/kernel'
@@ -32,10 +32,18 @@ async function startOurs(): Promise<number> {
   return listener.address.port
 }
 
+/** As much of smtp-server's options as is used here. */
+interface StockOptions {
+  readonly authOptional: boolean
+  readonly disabledCommands: readonly string[]
+  readonly disableReverseLookup: boolean
+  onData(stream: NodeJS.ReadableStream, session: unknown, callback: () => void): void
+}
+
 /** Only the listener's package may import smtp-server; here it is a peer to be measured. */
 async function startStock(): Promise<number> {
   const require = createRequire(join(import.meta.dirname, '../../packages/smtp-listener/package.json'))
-  const { SMTPServer } = require('smtp-server') as typeof import('smtp-server')
+  const { SMTPServer } = require('smtp-server') as { readonly SMTPServer: new (options: StockOptions) => net.Server }
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS'],
@@ -47,5 +55,5 @@ async function startStock(): Promise<number> {
   })
   const socket = server.listen(0, '127.0.0.1')
   await once(socket, 'listening')
-  return (socket.address() as AddressInfo).port
+  return (socket.address() as net.AddressInfo).port
 }
