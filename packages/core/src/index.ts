@@ -1,3 +1,4 @@
+export * from './address-block.ts'
 export * from './authentication.ts'
 export * from './block.ts'
 export * from './call.ts'
