@@ -6,9 +6,10 @@
 import { type Call, type Clock, type DeferredOutcome, type Environment, sleep, type Wire } from '@mailwright/core'
 import { type Capabilities, capabilitiesOf, NO_CAPABILITIES } from './capabilities.ts'
 import { deferred, type Loss, lost, refusedForNow } from './delivery.ts'
-import type { Settings, TlsPolicy } from './options.ts'
+import type { Settings } from './options.ts'
 import { ReplyChannel, type ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
+import { proofProblem, type TlsRequirement } from './tls-requirement.ts'
 
 /** A host's address to talk to. */
 export interface Target {
@@ -37,14 +38,15 @@ export interface NoSession {
 /** Opens a session with one address. Never rejects; an abort is a loss like any other, and leaves nothing open. */
 export async function openSession(
   target: Target,
+  tls: TlsRequirement,
   settings: Settings,
   environment: Environment,
   call: Call,
 ): Promise<OpenSession | NoSession> {
-  const encrypted = await attemptSession(target, settings, settings.tls, environment, call)
+  const encrypted = await attemptSession(target, tls, settings, environment, call)
   if (encrypted !== 'handshake failed') return encrypted
-  if (settings.tls === 'may' && !call.signal.aborted) {
-    const clear = await attemptSession(target, settings, 'none', environment, call)
+  if (tls.use === 'opportunistic' && !call.signal.aborted) {
+    const clear = await attemptSession(target, { use: 'never' }, settings, environment, call)
     if (clear !== 'handshake failed') return clear
   }
   return noSession(deferred('destination', '4.7.5', `TLS handshake with ${labelOf(target)} failed`))
@@ -56,8 +58,8 @@ function labelOf(target: Target): string {
 
 async function attemptSession(
   target: Target,
+  tls: TlsRequirement,
   settings: Settings,
-  policy: TlsPolicy,
   environment: Environment,
   call: Call,
 ): Promise<OpenSession | NoSession | 'handshake failed'> {
@@ -82,7 +84,7 @@ async function attemptSession(
 
   let offered = await introduce(talk, label, settings)
   if ('status' in offered) return offered
-  if (policy === 'none' || (policy === 'may' && !offered.startTls)) {
+  if (tls.use === 'never' || (tls.use === 'opportunistic' && !offered.startTls)) {
     return { status: 'open', label, channel: talk.leave(), capabilities: offered, security: 'clear' }
   }
   if (!offered.startTls) {
@@ -95,7 +97,7 @@ async function attemptSession(
     return consent === 'stopped' ? noSession(lost(label, consent, 'at STARTTLS', 'destination')) : 'handshake failed'
   }
   if (consent.code !== 220) {
-    if (policy === 'encrypt') return talk.giveUp(refusedForNow(label, consent, 'destination'))
+    if (tls.use === 'mandatory') return talk.giveUp(refusedForNow(label, consent, 'destination'))
     return { status: 'open', label, channel: talk.leave(), capabilities: offered, security: 'clear' }
   }
   const clearText = talk.leave()
@@ -106,17 +108,30 @@ async function attemptSession(
   }
   const wire = clearText.detach()
   const secured = await inTime(clock, helo, call, (limited) =>
-    net.secure(wire, { servername: target.host, verify: false }, limited),
+    net.secure(
+      wire,
+      { servername: target.host, verify: false, ca: authorities(tls), minVersion: tls.minVersion },
+      limited,
+    ),
   )
   if (secured.status === 'failed') {
     wire.destroy()
     return 'handshake failed'
   }
+  const problem = proofProblem(tls.proof, secured.value, clock.now())
+  if (problem !== undefined) {
+    secured.value.wire.destroy()
+    return noSession(deferred('destination', '4.7.5', `${label} is not who it should be: ${problem}`))
+  }
   talk = new Conversation(secured.value.wire, clock, call)
   offered = await introduce(talk, label, settings)
   if ('status' in offered) return offered
-  const security = secured.value.authorized ? 'verified' : 'encrypted'
+  const security = tls.proof !== undefined || secured.value.authorized ? 'verified' : 'encrypted'
   return { status: 'open', label, channel: talk.leave(), capabilities: offered, security }
+}
+
+function authorities({ proof }: TlsRequirement): readonly string[] | undefined {
+  return proof?.by === 'authority' ? proof.ca : undefined
 }
 
 /** EHLO, and HELO for a server that does not know it. */
