@@ -1,3 +1,4 @@
 export * from './discard-transport.ts'
 export type { Mailboxes, MailboxLookup } from './mailboxes.ts'
 export * from './maildir.ts'
+export * from './pipe.ts'
