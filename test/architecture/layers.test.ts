@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'smtp-listener': MESSAGE,
   'smtp-transport': MESSAGE,
   'local-delivery': MESSAGE,
+  'http-transport': MESSAGE,
   'store-lmdb': CORE,
   dns: CORE,
   sasl: CORE,

@@ -26,12 +26,13 @@ import {
   type Transport,
   toOutcome,
 } from '@mailwright/core'
+import { wholeBody } from '@mailwright/message'
 import { deliveredHead, LOOP, wasDeliveredTo } from './delivered-message.ts'
 import { type LockFiles, withLock } from './dot-lock.ts'
 import { eachRecipient } from './each-recipient.ts'
 import { fromQuoted } from './from-quoting.ts'
 import { checkPath, type Mailboxes, mailboxLookup } from './mailboxes.ts'
-import { wholeBody, writeAll } from './message-file.ts'
+import { writeAll } from './message-file.ts'
 import { storageOutcome } from './storage-outcome.ts'
 import { turns } from './turns.ts'
 import { type UniqueNames, uniqueNames } from './unique-name.ts'

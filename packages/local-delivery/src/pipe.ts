@@ -16,12 +16,12 @@ import {
   type Transport,
   toOutcome,
 } from '@mailwright/core'
+import { wholeBody } from '@mailwright/message'
 import { argumentsFor, checkCommand, commandFacts, environmentFor } from './command-line.ts'
 import { runCommand } from './command-run.ts'
 import { deliveredHead, LOOP, wasDeliveredTo } from './delivered-message.ts'
 import { eachRecipient } from './each-recipient.ts'
 import { commandOutcome } from './exit-status.ts'
-import { wholeBody } from './message-file.ts'
 import { bareLineFeeds } from './unix-lines.ts'
 
 export interface PipeOptions {

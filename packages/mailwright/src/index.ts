@@ -1,5 +1,6 @@
 export * from '@mailwright/core'
 export * from '@mailwright/dns'
+export * from '@mailwright/http-transport'
 export * from '@mailwright/intake'
 export * from '@mailwright/kernel'
 export * from '@mailwright/local-delivery'
