@@ -19,8 +19,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'smtp-listener': MESSAGE,
   'smtp-transport': MESSAGE,
   'local-delivery': MESSAGE,
+  'http-transport': MESSAGE,
   'store-lmdb': CORE,
   dns: CORE,
+  'mail-auth': MESSAGE,
   sasl: CORE,
   observe: CORE,
   testing: MESSAGE,
@@ -32,6 +34,8 @@ const OWNED: Readonly<Record<string, string>> = {
   'smtp-server': 'smtp-listener',
   lmdb: 'store-lmdb',
   'lru-cache': 'dns',
+  mailauth: 'mail-auth',
+  'dns-packet': 'dns',
   pino: 'observe',
   jose: 'sasl',
   '@node-rs/argon2': 'sasl',
@@ -40,7 +44,7 @@ const OWNED: Readonly<Record<string, string>> = {
 /** Where the outside world may be touched directly. */
 const SYSTEM_MODULES = /^node:(?:net|tls|dns|dgram|http|https)(?:\/|$)/
 const MAY_TOUCH_SYSTEM =
-  /^packages\/(?:kernel\/src\/system-|cli\/|testing\/|smtp-listener\/src\/|store-lmdb\/src\/owner-lock)/
+  /^packages\/(?:kernel\/src\/system-|cli\/|testing\/|smtp-listener\/src\/|store-lmdb\/src\/owner-lock|dns\/src\/socket-)/
 
 interface SourceFile {
   readonly path: string

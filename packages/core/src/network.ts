@@ -62,6 +62,10 @@ export interface SecureWire {
   readonly facts: TlsFacts
   /** Whether the certificate chain verified and matched the name. */
   readonly authorized: boolean
+  /** Whether the chain verified up to an authority, whatever the name. */
+  readonly trusted: boolean
+  /** The certificates the server showed, in DER, its own first. */
+  presented(): readonly Uint8Array[]
 }
 
 export interface Network {

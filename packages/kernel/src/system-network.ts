@@ -70,9 +70,17 @@ function listenOptions(target: ListenTarget): net.ListenOptions & { readonly fd?
 }
 
 function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire> {
+  // Only asked of a chain that verified.
+  let nameProblem: Error | undefined
+  let trusted = false
   const socket = tls.connect({
     socket: wire,
     rejectUnauthorized: options.verify,
+    checkServerIdentity(name, certificate) {
+      trusted = true
+      nameProblem = tls.checkServerIdentity(options.servername ?? name, certificate)
+      return nameProblem
+    },
     minVersion: options.minVersion ?? 'TLSv1.2',
     ...(options.servername !== undefined && net.isIP(options.servername) === 0
       ? { servername: options.servername }
@@ -82,8 +90,21 @@ function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire>
   return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => ({
     wire: socket,
     authorized: socket.authorized,
+    trusted,
+    presented: () => presentedBy(socket),
     facts: { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name },
   }))
+}
+
+/** Node links each certificate to its issuer's; a root to itself. */
+function presentedBy(socket: tls.TLSSocket): readonly Uint8Array[] {
+  const chain: Uint8Array[] = []
+  let certificate: tls.DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  while (certificate?.raw !== undefined && !chain.some((seen) => certificate!.raw.equals(seen))) {
+    chain.push(certificate.raw)
+    certificate = certificate.issuerCertificate
+  }
+  return chain
 }
 
 /** Waits for a socket to open; on failure or abort destroys it and rejects with a coded error. */

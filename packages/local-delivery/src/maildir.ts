@@ -6,7 +6,6 @@
  * `452`. The same mailbox in `Delivered-To` already: a loop, `554 5.4.6`. Everything else is tried again. Does not
  * expand aliases, count quotas, filter, or clean up after crashes.
  */
-import type { FileHandle } from 'node:fs/promises'
 import * as nodeFiles from 'node:fs/promises'
 import {
   type Block,
@@ -15,23 +14,19 @@ import {
   type DeliveryJob,
   type Environment,
   type FailedOutcome,
-  formatMailbox,
-  type Mailbox,
   MailwrightError,
-  type MessageSource,
-  mailboxKey,
   type OkOutcome,
   type Outcome,
-  parseMailbox,
   type Recipient,
-  type RecipientId,
   reply,
   type Transport,
   toOutcome,
 } from '@mailwright/core'
-import { applyEdits, fields, fieldValue } from '@mailwright/message'
+import { deliveredHead, LOOP, wasDeliveredTo } from './delivered-message.ts'
+import { eachRecipient } from './each-recipient.ts'
 import { checkPath, type Mailboxes, mailboxLookup } from './mailboxes.ts'
 import { type Files, storeInMaildir } from './maildir-folder.ts'
+import { writeMessage } from './message-file.ts'
 import { storageOutcome } from './storage-outcome.ts'
 import { uniqueNames } from './unique-name.ts'
 
@@ -46,10 +41,6 @@ export interface MaildirOptions {
 
 const DELIVERED: OkOutcome = { status: 'ok', action: 'delivered', reply: reply(250, '2.0.0', 'delivered to mailbox') }
 const UNKNOWN: FailedOutcome = { status: 'failed', reply: reply(550, '5.1.1', 'No such mailbox') }
-const LOOP: FailedOutcome = { status: 'failed', reply: reply(554, '5.4.6', 'Mail loop: delivered here before') }
-
-/** Files of one job written at the same time: enough for them to share disk syncs. */
-const PARALLEL = 8
 
 /**
  * Addresses and headers are written as they are, in UTF-8. Notices are the queue's: it hears who was served. Here the mail
@@ -96,53 +87,6 @@ export function maildirTransport(options: MaildirOptions, environment: Environme
   return {
     name: options.name ?? 'maildir',
     capabilities: HONOURED,
-    async deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
-      const outcomes = new Map<RecipientId, Outcome>()
-      // Each worker takes the next recipient that none has taken yet.
-      const waiting = job.envelope.recipients.values()
-      const work = async (): Promise<void> => {
-        for (const recipient of waiting) outcomes.set(recipient.id, await deliverTo(recipient, job, call))
-      }
-      const workers = Math.min(PARALLEL, job.envelope.recipients.length)
-      if (workers === 1) await work()
-      else await Promise.all(Array.from({ length: workers }, work))
-      return outcomes
-    },
+    deliver: (job, call) => eachRecipient(job, (recipient) => deliverTo(recipient, job, call)),
   }
-}
-
-/** Whether this mailbox is named in a Delivered-To field: then it forwards to itself, by whatever detour. */
-function wasDeliveredTo(address: Mailbox, head: Uint8Array): boolean {
-  if (fieldValue(head, 'Delivered-To') === undefined) return false
-  const own = mailboxKey(address)
-  return fields(head).some((field) => {
-    const before = field.name.toLowerCase() === 'delivered-to' ? parseMailbox(field.value) : undefined
-    return before !== undefined && mailboxKey(before) === own
-  })
-}
-
-function deliveredHead(head: Uint8Array, sender: Mailbox | null, recipient: Recipient): Uint8Array {
-  return applyEdits(head, [
-    { edit: 'remove-header', name: 'Return-Path' },
-    { edit: 'prepend-header', name: 'Delivered-To', value: formatMailbox(recipient.address) },
-    { edit: 'prepend-header', name: 'X-Original-To', value: formatMailbox(recipient.original) },
-    { edit: 'prepend-header', name: 'Return-Path', value: `<${formatMailbox(sender)}>` },
-  ])
-}
-
-async function writeMessage(file: FileHandle, head: Uint8Array, source: MessageSource, call: Call): Promise<void> {
-  if (source.buffered !== undefined) return writeAll(file, Buffer.concat([head, source.buffered]))
-  await writeAll(file, head)
-  let size = source.head.length
-  for await (const chunk of source.body(call)) {
-    size += chunk.length
-    await writeAll(file, chunk)
-  }
-  if (size !== source.size) {
-    throw new MailwrightError('ERR_MAILWRIGHT_STORE', `a message of ${source.size} bytes came with ${size}`)
-  }
-}
-
-async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length; ) at += (await file.write(bytes, at)).bytesWritten
 }

@@ -43,16 +43,34 @@ export function withHead(source: MessageSource, head: Uint8Array): MessageSource
 }
 
 /**
+ * The body piece by piece, all of it: for whoever hands it on, since one that ends too early must not be taken for whole.
+ *
+ * @throws MailwrightError `ERR_MAILWRIGHT_STORE` at its end, when it was not as long as the message's size says.
+ * @example
+ * for await (const chunk of wholeBody(source, call)) await file.write(chunk)
+ */
+export async function* wholeBody(source: MessageSource, call: Call): AsyncGenerator<Uint8Array> {
+  let size = source.head.length
+  for await (const chunk of source.body(call)) {
+    size += chunk.length
+    yield chunk
+  }
+  if (size !== source.size)
+    throw new MailwrightError('ERR_MAILWRIGHT_STORE', `a message of ${source.size} bytes came with ${size}`)
+}
+
+/**
  * The whole body, at most `limit` bytes of it.
  *
- * @throws MailwrightError `ERR_MAILWRIGHT_LIMIT` when there is more, before it is read where the size tells.
+ * @throws MailwrightError `ERR_MAILWRIGHT_LIMIT` when there is more, before it is read where the size tells;
+ * `ERR_MAILWRIGHT_STORE` when it is not as long as the size says.
  */
 export async function readBody(source: MessageSource, call: Call, limit: number): Promise<Uint8Array> {
   if (source.size - source.head.length > limit) throw tooLarge(limit)
   if (source.buffered !== undefined) return source.buffered
   const chunks: Uint8Array[] = []
   let size = 0
-  for await (const chunk of source.body(call)) {
+  for await (const chunk of wholeBody(source, call)) {
     size += chunk.length
     if (size > limit) throw tooLarge(limit)
     chunks.push(chunk)

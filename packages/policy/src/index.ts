@@ -1,4 +1,3 @@
-export * from './cidr.ts'
 export * from './client-checks.ts'
 export * from './conditions.ts'
 export * from './destinations.ts'

@@ -1,6 +1,5 @@
 /** Policies that vote for a recipient. None of them can let pass what another policy rejects. */
-import { accept, type Policy, policy } from '@mailwright/core'
-import { contains, parseAddress, parseBlock } from './cidr.ts'
+import { accept, contains, type Policy, parseAddress, parseBlock, policy } from '@mailwright/core'
 
 /**
  * Accepts recipients from clients in the networks given, in CIDR form.

@@ -1,9 +1,9 @@
 /** Ranges of addresses, as an operator writes them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`. */
-import { BlockList, isIP, SocketAddress } from 'node:net'
-import { MailwrightError } from '@mailwright/core'
+import { isIP, SocketAddress } from 'node:net'
+import { contains, MailwrightError, parseAddress, parseBlock } from '@mailwright/core'
 
 /**
- * Whether an address is in one of the ranges. Bits beyond the prefix do not count. A name is no address: it is refused.
+ * Whether an address is in one of the ranges. Bits set behind the prefix are a slip, and refused. A name is no address: it is refused.
  *
  * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for what is no range; `name` says which option it was.
  * @example
@@ -11,20 +11,18 @@ import { MailwrightError } from '@mailwright/core'
  * isProxy('10.1.2.3') // true
  */
 export function addressList(name: string, ranges: readonly string[]): (address: string) => boolean {
-  const list = new BlockList()
-  for (const range of ranges) {
-    const [network = '', prefix, ...more] = range.split('/')
-    const family = familyOf(network)
-    const widest = family === 'ipv4' ? 32 : 128
-    const bits = prefix === undefined ? widest : /^\d{1,3}$/.test(prefix) ? Number(prefix) : widest + 1
-    if (family === undefined || more.length > 0 || bits > widest) {
-      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `smtpListener: ${name} has no use for ${range}`)
+  const blocks = ranges.map((range) => {
+    try {
+      return parseBlock(range)
+    } catch (error) {
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `smtpListener: ${name} has no use for ${range}`, {
+        cause: error,
+      })
     }
-    list.addSubnet(network, bits, family)
-  }
-  return (address) => {
-    const family = familyOf(address)
-    return family !== undefined && list.check(address, family)
+  })
+  return (text) => {
+    const address = parseAddress(text)
+    return address !== undefined && blocks.some((block) => contains(block, address))
   }
 }
 

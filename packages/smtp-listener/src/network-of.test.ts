@@ -14,6 +14,8 @@ test.each([
   ['::1', usual, '0:0:0:0/64'],
   ['64:ff9b::192.0.2.7', { ipv4: 32, ipv6: 112 }, '64:ff9b:0:0:0:0:c000/112'],
   ['2001:db8::1', { ipv4: 32, ipv6: 128 }, '2001:db8::1'],
+  ['::ffff:192.0.2.7', usual, '192.0.2.7'],
+  ['::ffff:192.0.2.7', { ipv4: 24, ipv6: 64 }, '192.0.2/24'],
 ])('the network of %s with %j is %s', (address, bits, network) => {
   expect(networkOf(address, bits)).toBe(network)
 })

@@ -12,13 +12,18 @@ import type { AddressFamilies, Settings } from './options.ts'
 export type Exchangers =
   /**
    * Hosts to try, the best first. `authentic`: their names are the operator's, the domain itself, or from secure DNS, so
-   * that a certificate for the name proves who they are.
+   * that a certificate for the name proves who they are. `secure`: DNSSEC vouches for them, or the operator named them.
    */
-  | { readonly status: 'found'; readonly hosts: readonly string[]; readonly authentic: 'yes' | 'no' }
+  | {
+      readonly status: 'found'
+      readonly hosts: readonly string[]
+      readonly authentic: 'yes' | 'no'
+      readonly secure: boolean
+    }
   | { readonly status: 'none'; readonly outcome: Outcome }
 
 export type HostAddresses =
-  | { readonly status: 'found'; readonly addresses: readonly string[] }
+  | { readonly status: 'found'; readonly addresses: readonly string[]; readonly secure: boolean }
   | { readonly status: 'none'; readonly outcome: Outcome }
 
 type Surroundings = Pick<Settings, 'hostname' | 'mxAddresses' | 'addressFamilies'>
@@ -31,13 +36,13 @@ export async function findExchangers(
   random: Random,
   call: Call,
 ): Promise<Exchangers> {
-  if (hop.lookup !== 'mx') return { status: 'found', hosts: [hop.host], authentic: 'yes' }
+  if (hop.lookup !== 'mx') return { status: 'found', hosts: [hop.host], authentic: 'yes', secure: true }
   const answer = await dns.resolve(hop.host, 'MX', call)
   if (answer.status === 'failed') return none(unanswered(hop.host, 'MX', answer.cause))
   if (answer.status === 'none') {
     if (answer.reason === 'no-name') return none(failed(550, '5.1.2', `domain ${hop.host} does not exist`))
     // The implicit MX: the domain's own address, as if it were its only exchanger.
-    return { status: 'found', hosts: [hop.host], authentic: 'yes' }
+    return { status: 'found', hosts: [hop.host], authentic: 'yes', secure: answer.secure }
   }
 
   const records = answer.records.filter((record) => record.exchange !== '')
@@ -47,7 +52,7 @@ export async function findExchangers(
   const better = records.filter((record) => record.preference < nearest)
   if (better.length === 0) return none(looped(hop.host))
   const authentic = answer.secure ? 'yes' : 'no'
-  return { status: 'found', hosts: shuffledByPreference(better, random), authentic }
+  return { status: 'found', hosts: shuffledByPreference(better, random), authentic, secure: answer.secure }
 }
 
 /** The addresses of a host, in the order of preference. Never empty when found. */
@@ -58,14 +63,15 @@ export async function findAddresses(
   dns: Resolver,
   call: Call,
 ): Promise<HostAddresses> {
-  if (hop.lookup === 'none') return { status: 'found', addresses: [host] }
+  if (hop.lookup === 'none') return { status: 'found', addresses: [host], secure: false }
   const answers = await Promise.all(
     familiesOf(settings.addressFamilies).map((type) => dns.resolve(host, type, call) as Promise<DnsAnswer<string>>),
   )
   const found = answers.flatMap((answer) => (answer.status === 'found' ? answer.records : []))
   const addresses =
     hop.lookup === 'mx' ? found.filter((address) => mayFollow(address, settings.mxAddresses)) : [...found]
-  if (addresses.length > 0) return { status: 'found', addresses }
+  const secure = answers.every((answer) => answer.status !== 'failed' && answer.secure)
+  if (addresses.length > 0) return { status: 'found', addresses, secure }
   if (found.length > 0) return none(looped(hop.host))
 
   const failure = answers.find((answer) => answer.status === 'failed')

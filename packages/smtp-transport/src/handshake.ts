@@ -3,12 +3,21 @@
  * A session that cannot be had is a value; the caller tries the next address. With `may`, a TLS handshake that fails
  * is followed by one more connection to the same address in clear text.
  */
-import { type Call, type Clock, type DeferredOutcome, type Environment, sleep, type Wire } from '@mailwright/core'
+import {
+  type Call,
+  type Clock,
+  type DeferredOutcome,
+  type Environment,
+  type SecureWire,
+  sleep,
+  type Wire,
+} from '@mailwright/core'
 import { type Capabilities, capabilitiesOf, NO_CAPABILITIES } from './capabilities.ts'
 import { deferred, type Loss, lost, refusedForNow } from './delivery.ts'
-import type { Settings, TlsPolicy } from './options.ts'
+import type { Settings } from './options.ts'
 import { ReplyChannel, type ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
+import { proofProblem, type TlsRequirement } from './tls-requirement.ts'
 
 /** A host's address to talk to. */
 export interface Target {
@@ -39,14 +48,15 @@ export interface NoSession {
 /** Opens a session with one address. Never rejects; an abort is a loss like any other, and leaves nothing open. */
 export async function openSession(
   target: Target,
+  tls: TlsRequirement,
   settings: Settings,
   environment: Environment,
   call: Call,
 ): Promise<OpenSession | NoSession> {
-  const encrypted = await attemptSession(target, settings, settings.tls, environment, call)
+  const encrypted = await attemptSession(target, tls, settings, environment, call)
   if (encrypted !== 'handshake failed') return encrypted
-  if (settings.tls === 'may' && !call.signal.aborted) {
-    const clear = await attemptSession(target, settings, 'none', environment, call)
+  if (tls.use === 'opportunistic' && !call.signal.aborted) {
+    const clear = await attemptSession(target, { use: 'never' }, settings, environment, call)
     if (clear !== 'handshake failed') return clear
   }
   return noSession(deferred('destination', '4.7.5', `TLS handshake with ${labelOf(target)} failed`))
@@ -58,8 +68,8 @@ function labelOf(target: Target): string {
 
 async function attemptSession(
   target: Target,
+  tls: TlsRequirement,
   settings: Settings,
-  policy: TlsPolicy,
   environment: Environment,
   call: Call,
 ): Promise<OpenSession | NoSession | 'handshake failed'> {
@@ -84,7 +94,7 @@ async function attemptSession(
 
   let offered = await introduce(talk, label, settings)
   if ('status' in offered) return offered
-  if (policy === 'none' || (policy === 'may' && !offered.startTls)) {
+  if (tls.use === 'never' || (tls.use === 'opportunistic' && !offered.startTls)) {
     return { status: 'open', label, channel: talk.leave(), capabilities: offered, security: 'clear' }
   }
   if (!offered.startTls) {
@@ -97,7 +107,7 @@ async function attemptSession(
     return consent === 'stopped' ? noSession(lost(label, consent, 'at STARTTLS', 'destination')) : 'handshake failed'
   }
   if (consent.code !== 220) {
-    if (policy === 'encrypt') return talk.giveUp(refusedForNow(label, consent, 'destination'))
+    if (tls.use === 'mandatory') return talk.giveUp(refusedForNow(label, consent, 'destination'))
     return { status: 'open', label, channel: talk.leave(), capabilities: offered, security: 'clear' }
   }
   const clearText = talk.leave()
@@ -108,17 +118,36 @@ async function attemptSession(
   }
   const wire = clearText.detach()
   const secured = await inTime(clock, helo, call, (limited) =>
-    net.secure(wire, { servername: target.host, verify: false }, limited),
+    net.secure(
+      wire,
+      { servername: target.host, verify: false, ca: authorities(tls), minVersion: tls.minVersion },
+      limited,
+    ),
   )
   if (secured.status === 'failed') {
     wire.destroy()
     return 'handshake failed'
   }
+  const problem = proofProblem(tls.proof, secured.value, clock.now())
+  if (problem !== undefined) {
+    secured.value.wire.destroy()
+    return noSession(deferred('destination', '4.7.5', `${label} is not who it should be: ${problem}`))
+  }
   talk = new Conversation(secured.value.wire, clock, call)
   offered = await introduce(talk, label, settings)
   if ('status' in offered) return offered
-  const security = secured.value.authorized && target.authentic === 'yes' ? 'verified' : 'encrypted'
+  const security = isProven(tls, secured.value, target) ? 'verified' : 'encrypted'
   return { status: 'open', label, channel: talk.leave(), capabilities: offered, security }
+}
+
+function authorities({ proof }: TlsRequirement): readonly string[] | undefined {
+  return proof?.by === 'authority' ? proof.ca : undefined
+}
+
+/** Whether the session is with whom the mail is for, and nobody between can read it. */
+function isProven({ proof }: TlsRequirement, secured: SecureWire, { authentic }: Target): boolean {
+  if (proof === undefined) return secured.authorized && authentic === 'yes'
+  return proof.by !== 'authority' || proof.vouched === 'yes' || authentic === 'yes'
 }
 
 /** EHLO, and HELO for a server that does not know it. */

@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest'
 import { mayFollow } from './address-range.ts'
-import { parseIp } from './ip-address.ts'
 import { parseNextHop } from './next-hop.ts'
 
 it.each([
@@ -25,18 +24,6 @@ it.each(['', 'a b', '[x', 'x]', '[]:25', 'x:0', 'x:99999', 'x:25:25', '1.2.3', '
     expect(parseNextHop(text, 25)).toBeUndefined()
   },
 )
-
-it.each(['256.1.1.1', '1.2.3', '::1::', '1:2:3:4:5:6:7', '1:2:3:4:5:6:7:8:9', 'g::', '1:2:3:4:5:6:7::8', '::1.2.3'])(
-  '%s is no address',
-  (text) => {
-    expect(parseIp(text)).toBeUndefined()
-  },
-)
-
-it('an IPv4-mapped address is the IPv4 address', () => {
-  expect(parseIp('::ffff:192.0.2.1')).toEqual([192, 0, 2, 1])
-  expect(parseIp('::ffff:c000:201')).toEqual([192, 0, 2, 1])
-})
 
 it.each([
   ['192.0.2.1', 'public', true],

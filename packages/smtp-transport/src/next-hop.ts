@@ -3,7 +3,7 @@
  * `[192.0.2.1]`, `[IPv6:2001:db8::1]:25` and, for an address literal of RFC 5321 §4.1.3, the same in brackets.
  */
 import { domainToASCII } from 'node:url'
-import { parseIp } from './ip-address.ts'
+import { parseAddress } from '@mailwright/core'
 
 export interface NextHop {
   /** How addresses are found: by MX records, by the host's own addresses, or not at all. */
@@ -29,11 +29,11 @@ export function parseNextHop(text: string, defaultPort: number): NextHop | undef
   const port = match[2] === undefined ? defaultPort : Number(match[2])
   if (port < 1 || port > 65_535) return undefined
   const name = match[1]!
-  if (parseIp(name) !== undefined) return { lookup: 'none', host: name, port }
+  if (parseAddress(name) !== undefined) return { lookup: 'none', host: name, port }
   const withoutDot = name.endsWith('.') ? name.slice(0, -1) : name
   // Underscores are no part of host names but stand in real DNS; domainToASCII keeps them.
   const host = domainToASCII(withoutDot)
   // "1.2.3" is no name, and domainToASCII would make an address of it.
-  if (host === '' || host.length > 253 || parseIp(host) !== undefined) return undefined
+  if (host === '' || host.length > 253 || parseAddress(host) !== undefined) return undefined
   return { lookup: bracketed === null ? 'mx' : 'host', host, port }
 }

@@ -8,6 +8,7 @@ import { findAddresses, findExchangers } from './exchanger.ts'
 import { type OpenSession, openSession } from './handshake.ts'
 import { parseNextHop } from './next-hop.ts'
 import type { Settings } from './options.ts'
+import { requirementFor } from './tls-requirement.ts'
 
 export type Opening = OpenSession | { readonly status: 'failed'; readonly outcome: Outcome }
 
@@ -42,6 +43,8 @@ async function approach(
   const exchangers = await findExchangers(hop, settings, dns, random, call)
   if (exchangers.status === 'none') return { status: 'failed', outcome: exchangers.outcome }
 
+  const policy = await settings.tlsFor(destination, hop.host, call)
+  const sts = hop.lookup === 'mx' ? await settings.mtaSts?.find(hop.host, call) : undefined
   let outcome: Outcome | undefined
   let addresses = 0
   let sessions = 0
@@ -53,8 +56,14 @@ async function approach(
       if (addresses === 0 && (outcome === undefined || found.outcome.status === 'deferred')) outcome = found.outcome
       continue
     }
+    const way = { host, port: hop.port, domain: hop.host, secure: exchangers.secure && found.secure, sts }
+    const tls = await requirementFor(way, policy, dns, call)
+    if (tls.use === 'nobody') {
+      outcome = tls.outcome
+      continue
+    }
     for (const address of found.addresses) {
-      const session = await openSession({ host, address, port: hop.port, authentic }, settings, environment, call)
+      const session = await openSession({ host, address, port: hop.port, authentic }, tls, settings, environment, call)
       if (session.status === 'open') return session
       outcome = session.outcome
       addresses += 1

@@ -1,10 +1,8 @@
 /** What a host program may set, and the same with defaults filled in and units gone. */
-import { type Duration, MailwrightError, milliseconds } from '@mailwright/core'
+import { type Duration, MailwrightError, milliseconds, type StsPolicies } from '@mailwright/core'
 import type { MxAddresses } from './address-range.ts'
 import { parseNextHop } from './next-hop.ts'
-
-/** `may`: encrypt where offered, else clear text. `encrypt`: never clear text. Certificates are not verified. */
-export type TlsPolicy = 'none' | 'may' | 'encrypt'
+import { type TlsPolicies, type TlsPolicyFinder, tlsPolicyFinder } from './tls-policy.ts'
 
 /** Which of a host's addresses are used, and in which order. */
 export type AddressFamilies = 'ipv4-first' | 'ipv6-first' | 'ipv4' | 'ipv6'
@@ -38,8 +36,10 @@ export interface SmtpTransportOptions {
   readonly hostname: string
   /** Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs. */
   readonly nextHop?: string | undefined
-  /** Default `may`. */
-  readonly tls?: TlsPolicy | undefined
+  /** What TLS destinations need: a level or policy for all, or a table, or a function. Default `may`. */
+  readonly tls?: TlsPolicies | undefined
+  /** Where MTA-STS policies come from (RFC 8461). Default: nobody asks for them. */
+  readonly mtaSts?: StsPolicies | undefined
   /** The port where the next hop names none. Default 25. */
   readonly port?: number | undefined
   /** What an address found by MX may be. Default `not-loopback`. */
@@ -72,7 +72,8 @@ export interface Settings {
   readonly name: string
   readonly hostname: string
   readonly nextHop: string | undefined
-  readonly tls: TlsPolicy
+  readonly tlsFor: TlsPolicyFinder
+  readonly mtaSts: StsPolicies | undefined
   readonly port: number
   readonly mxAddresses: MxAddresses
   readonly addressFamilies: AddressFamilies
@@ -112,7 +113,8 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
     name: options.name ?? 'smtp',
     hostname: options.hostname,
     nextHop: options.nextHop,
-    tls: options.tls ?? 'may',
+    tlsFor: tlsPolicyFinder(options.tls ?? 'may'),
+    mtaSts: options.mtaSts,
     port,
     mxAddresses: options.mxAddresses ?? 'not-loopback',
     addressFamilies: options.addressFamilies ?? 'ipv4-first',

@@ -1,6 +1,12 @@
 /** The client's side of TLS over any wire, for the in-memory network. */
 import { isIP } from 'node:net'
-import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import {
+  type ConnectionOptions,
+  checkServerIdentity,
+  connect,
+  type DetailedPeerCertificate,
+  type TLSSocket,
+} from 'node:tls'
 import {
   type Call,
   type ClientTls,
@@ -18,7 +24,8 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       wire.destroy()
       return reject(handshakeFailed(call.signal.reason))
     }
-    const socket = connect(connectionOptions(wire, options))
+    let trusted = false
+    const socket = connect(connectionOptions(wire, options, () => (trusted = true)))
     const abort = (): void => fail(call.signal.reason)
     const broken = (): void => fail(new Error('the connection closed during the handshake'))
     call.signal.addEventListener('abort', abort, { once: true })
@@ -33,7 +40,13 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       for (const end of ['localAddress', 'localPort', 'remoteAddress', 'remotePort'] as const) {
         Object.defineProperty(socket, end, { value: wire[end], configurable: true })
       }
-      resolve({ wire: socket, facts: factsOf(socket, options.servername), authorized: socket.authorized })
+      resolve({
+        wire: socket,
+        facts: factsOf(socket, options.servername),
+        authorized: socket.authorized,
+        trusted,
+        presented: () => presentedBy(socket),
+      })
     })
 
     function stopWatching(): void {
@@ -60,6 +73,17 @@ function factsOf(socket: TLSSocket, servername: string | undefined): TlsFacts {
   return servername === undefined ? facts : { ...facts, servername }
 }
 
+/** Node links each certificate to its issuer's; a root to itself. */
+function presentedBy(socket: TLSSocket): readonly Uint8Array[] {
+  const chain: Uint8Array[] = []
+  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true)
+  while (certificate?.raw !== undefined && !chain.some((seen) => certificate!.raw.equals(seen))) {
+    chain.push(certificate.raw)
+    certificate = certificate.issuerCertificate
+  }
+  return chain
+}
+
 function handshakeFailed(cause: unknown): MailwrightError {
   return new MailwrightError('ERR_MAILWRIGHT_CONNECTION', 'TLS handshake failed', {
     cause,
@@ -67,7 +91,7 @@ function handshakeFailed(cause: unknown): MailwrightError {
   })
 }
 
-function connectionOptions(wire: Wire, options: ClientTls): ConnectionOptions {
+function connectionOptions(wire: Wire, options: ClientTls, verified: () => void): ConnectionOptions {
   const { servername, ca, minVersion = 'TLSv1.2' } = options
   return {
     socket: wire,
@@ -76,7 +100,10 @@ function connectionOptions(wire: Wire, options: ClientTls): ConnectionOptions {
     rejectUnauthorized: false,
     ...(servername !== undefined && isIP(servername) === 0 ? { servername } : {}),
     ...(ca === undefined ? {} : { ca: ca.map((one) => Buffer.from(one)) }),
-    // Without a name there is nothing to match; Node would match 'localhost'.
-    ...(servername === undefined ? { checkServerIdentity: () => undefined } : {}),
+    // Only asked of a chain that verified. Without a name there is nothing to match; Node would match 'localhost'.
+    checkServerIdentity(_, certificate) {
+      verified()
+      return servername === undefined ? undefined : checkServerIdentity(servername, certificate)
+    },
   }
 }

@@ -2,7 +2,7 @@
  * Blocks of IP addresses (RFC 4632, RFC 4291). An IPv4-mapped IPv6 address is its IPv4 address, in a block as in a
  * client's address, so that `10.0.0.0/8` means the same whichever way the connection came.
  */
-import { MailwrightError } from '@mailwright/core'
+import { MailwrightError } from './errors.ts'
 
 const ZERO = 48
 const DOT = 46

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { contains, parseAddress, parseBlock } from './cidr.ts'
+import { contains, parseAddress, parseBlock } from './address-block.ts'
 
 const isIn = (address: string, block: string): boolean => contains(parseBlock(block), parseAddress(address)!)
 
