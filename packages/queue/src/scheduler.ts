@@ -149,7 +149,7 @@ export class Scheduler<C extends InHand = Claim> {
     const line = this.#line(name)
     // A claim takes all the room there is, so mail that came before goes first. What is freed while the claim is under
     // way goes to newcomers: a backlog and fresh mail share a line, and neither starves the other.
-    if (this.#draining || this.#suspended === 'all' || isClosed(line) || this.#slots.room(line) === 0) {
+    if (this.#draining || this.#suspended === 'all' || isClosed(line) || this.#slots.room(line, 'fresh') === 0) {
       this.#forgetIdle(line)
       return NOTHING
     }
@@ -383,7 +383,7 @@ export class Scheduler<C extends InHand = Claim> {
     let able = 0
     for (const line of this.#ready) {
       if (this.#slots.left === 0) return effects
-      const room = this.#slots.room(line)
+      const room = this.#slots.room(line, 'backlog')
       if (line.claiming || room > 0) able += 1
       if (line.claiming || room === 0) continue
       // While something is in hand a claim can wait until it brings a batch.
