@@ -14,9 +14,7 @@ function waits(bench: QueueBench, tried: ReadonlyMap<string, number>, isMeant: (
 }
 
 /** Notes when each message was first tried. */
-function watched(
-  given: Parameters<typeof started>[0] = {},
-): Promise<{ bench: QueueBench; tried: Map<string, number> }> {
+function watched(given: BenchOptions = {}): Promise<{ bench: QueueBench; tried: Map<string, number> }> {
   const tried = new Map<string, number>()
   let clock: QueueBench['clock'] | undefined
   return started({
