@@ -1,11 +1,11 @@
 /**
  * Events as numbers: what came, what was refused, what became of it. Counters start at 0 when the counting begins and
- * never fall; gauges tell how things stand. Besides numbers only the ids of open sessions and the names of dead lanes are
- * kept, so memory does not grow with mail; labels are bounded too, so that no client can invent series.
+ * never fall; gauges tell how things stand. Besides numbers only the ids of open sessions and the names of dead lanes
+ * and of suspensions are kept, so memory does not grow with mail; labels are bounded too, so that no client can invent series.
  */
-import type { Events, MailEvent } from '@mailwright/core'
+import { type Events, type MailEvent, type ResponseCategory, suspensionKey } from '@mailwright/core'
 import { deliveryStatus } from './outcome-words.ts'
-import { labelText, type Metric, prometheusText } from './prometheus-text.ts'
+import { counter, gauge, labelText, type Metric, prometheusText } from './prometheus-text.ts'
 
 export interface EventCounts {
   /** Every number by its name, with labels as Prometheus writes them. */
@@ -35,14 +35,17 @@ const STUCK = 'How long ready mail has been waiting though there are slots for i
 export function countEvents(events: Events, { queue }: EventCountOptions = {}): EventCounts {
   const refusedByStage = new Map<string, number>()
   const settled = { sent: 0, deferred: 0, bounced: 0 }
+  const unserved = new Map<string, { status: 'deferred' | 'bounced'; category: ResponseCategory; value: number }>()
   const openSessions = new Set<string>()
   const deadLanes = new Set<string>()
+  const suspended = new Set<string>()
   let sessions = 0
   let connectionsRefused = 0
   let accepted = 0
   let bytes = 0
   let recipients = 0
   let discarded = 0
+  const received = { bounce: 0, delay: 0, success: 0, complaint: 0 }
   let notices = 0
   let undeliverable = 0
   let corrupt = 0
@@ -58,6 +61,7 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
         return
       case 'recipient.settled':
         settled[deliveryStatus(event.outcome)]++
+        if (event.category !== undefined) countUnserved(deliveryStatus(event.outcome), event.category)
         return
       case 'dialogue.refused': {
         const known = refusedByStage.has(event.stage) || refusedByStage.size < MOST_STAGES
@@ -85,9 +89,18 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
       case 'message.undeliverable':
         undeliverable++
         return
+      case 'notice.received':
+        received[event.kind]++
+        return
       case 'lane.state':
         if (event.state === 'dead') deadLanes.add(event.lane)
         else deadLanes.delete(event.lane)
+        return
+      case 'queue.suspended':
+        suspended.add(suspensionKey(event.suspension.scope))
+        return
+      case 'queue.resumed':
+        suspended.delete(suspensionKey(event.scope))
         return
       case 'store.corrupt':
         corrupt++
@@ -99,6 +112,15 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
         failures++
         return
     }
+  }
+
+  /** Statuses and categories are few, and none is made up outside. */
+  function countUnserved(status: 'sent' | 'deferred' | 'bounced', category: ResponseCategory): void {
+    if (status === 'sent') return
+    const key = `${status} ${category}`
+    const known = unserved.get(key)
+    if (known === undefined) unserved.set(key, { status, category, value: 1 })
+    else known.value++
   }
 
   function metrics(): readonly Metric[] {
@@ -121,10 +143,21 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
         { labels: { status: 'deferred' }, value: settled.deferred },
         { labels: { status: 'bounced' }, value: settled.bounced },
       ]),
-      counter('notices_total', 'Failure notices queued.', one(notices)),
+      counter(
+        'recipients_unserved_total',
+        'Delivery attempts of recipients that failed, by what the answer was about.',
+        Array.from(unserved.values(), ({ status, category, value }) => ({ labels: { status, category }, value })),
+      ),
+      counter('notices_total', 'Notices queued for senders.', one(notices)),
+      counter(
+        'notices_received_total',
+        'Recipients that reports from others told of, by kind.',
+        Object.entries(received).map(([kind, value]) => ({ labels: { kind }, value })),
+      ),
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
       ...(queue === undefined ? [] : [gauge('queue_stuck_ms', STUCK, one(Math.round(queue.liveness)))]),
+      gauge('queue_suspensions', 'Suspensions in force.', one(suspended.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
       counter('store_corrupt_total', 'Stored records that could not be read.', one(corrupt)),
       counter('failures_total', "Things that went wrong and are nobody's mail.", one(failures)),
@@ -141,12 +174,4 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
     prometheus: (): string => prometheusText(metrics()),
     stop: events.subscribe(count),
   }
-}
-
-function counter(name: string, help: string, samples: Metric['samples']): Metric {
-  return { name: `mailwright_${name}`, help, type: 'counter', samples }
-}
-
-function gauge(name: string, help: string, samples: Metric['samples']): Metric {
-  return { name: `mailwright_${name}`, help, type: 'gauge', samples }
 }

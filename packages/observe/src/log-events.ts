@@ -13,8 +13,9 @@ import {
   type MailEvent,
   type Recipient,
   replyLine,
+  suspensionKey,
 } from '@mailwright/core'
-import { addressList } from './log-text.ts'
+import { addressList, shortened } from './log-text.ts'
 import type { Logger, LogLevel } from './logger.ts'
 import { causeOf, deliveryStatus, problemText, said } from './outcome-words.ts'
 import { protocolName } from './protocol-name.ts'
@@ -43,8 +44,11 @@ export const DEFAULT_LEVELS: EventLevels = {
   'recipient.settled': 'info',
   'message.bounced': 'info',
   'message.undeliverable': 'info',
+  'notice.received': 'info',
   'message.removed': 'debug',
   'lane.state': 'warn',
+  'queue.suspended': 'warn',
+  'queue.resumed': 'warn',
   'store.recovered': 'info',
   'store.corrupt': 'warn',
   'store.refusing': 'warn',
@@ -144,10 +148,20 @@ export function eventFields(event: MailEvent): object {
       }
     case 'message.undeliverable':
       return { id: event.message, to: addressList(event.recipients) }
+    case 'notice.received':
+      return receivedNoticeFields(event)
     case 'message.removed':
       return { id: event.message }
     case 'lane.state':
       return { lane: event.lane, state: event.state, until: instant(event.until) }
+    case 'queue.suspended':
+      return {
+        scope: suspensionKey(event.suspension.scope),
+        reason: event.suspension.reason,
+        until: instant(event.suspension.until),
+      }
+    case 'queue.resumed':
+      return { scope: suspensionKey(event.scope) }
     case 'store.recovered':
       return { messages: event.messages, strays: event.strays, corrupt: event.corrupt }
     case 'store.corrupt':
@@ -203,6 +217,27 @@ function settledFields({ message, recipient, sender, lane, outcome, ...rest }: E
     queuedMs: rest.delays.queued,
     attemptMs: rest.delays.attempt,
     retryAt: instant(rest.retryAt),
+    category: rest.category,
+  }
+}
+
+function receivedNoticeFields(event: EventOf<'notice.received'>): object {
+  const { recipient, sender, diagnostic, remoteMta, reportingMta, envelopeId, messageId } = event
+  const short = (text: string | undefined): string | undefined => (text === undefined ? undefined : shortened(text))
+  return {
+    id: event.message,
+    kind: event.kind,
+    about: recipient === undefined ? undefined : formatMailbox(recipient),
+    from: sender === undefined ? undefined : formatMailbox(sender),
+    signed: event.signed,
+    dsn: event.status,
+    said: short(diagnostic),
+    remote: short(remoteMta),
+    reportedBy: short(reportingMta),
+    envelopeId: short(envelopeId),
+    messageId: short(messageId),
+    feedback: short(event.feedback),
+    suppressed: event.suppressed,
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type Call,
   type Claim,
   type Clock,
+  claimLane,
   hasCode,
   type MessageId,
   type Place,
@@ -35,6 +36,8 @@ export class Dispatcher {
   readonly #call: Call
   /** What is claimed and not settled yet. The scheduler knows what of it waits for a slot. */
   readonly #active = new Set<Claim>()
+  /** Of these, what may have got an instruction meanwhile, that is carried out when it is settled. */
+  readonly #instructed = new Set<Claim>()
   #running = false
   #wake: { readonly at: number; readonly timer: Timer } | undefined
   #turn: { readonly at: number; readonly timer: Timer } | undefined
@@ -83,7 +86,14 @@ export class Dispatcher {
     }
     // Or has held, moved or removed mail that we have in hand: what it is now, the store will tell.
     void this.recall(() => true)
+    this.instructed()
     this.tell({ type: 'flushed', now: this.#clock.now() })
+  }
+
+  /** Mail may have got instructions, also mail that is being tried. */
+  instructed(): void {
+    for (const claim of this.#active) this.#instructed.add(claim)
+    this.wake()
   }
 
   /**
@@ -186,7 +196,7 @@ export class Dispatcher {
       this.tell({ type: 'recalled', lane, claims: back, now: this.#clock.now() })
       returned.push(this.#return(lane, back))
     }
-    for (const claim of this.#gate?.recall(isMeant) ?? []) returned.push(this.#return(claim.entry.lane, [claim]))
+    for (const claim of this.#gate?.recall(isMeant) ?? []) returned.push(this.#return(claimLane(claim.entry), [claim]))
     await Promise.all(returned)
   }
 
@@ -194,6 +204,7 @@ export class Dispatcher {
     await Promise.all([...claims].map((claim) => returnUntried(this.#parts, claim)))
     for (const claim of claims) {
       this.#active.delete(claim)
+      this.#instructed.delete(claim)
       this.#gate?.forget(claim)
     }
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
@@ -202,6 +213,11 @@ export class Dispatcher {
 
   /** A claim has a slot. Where neither limits nor suspensions of labels know it, its attempt begins. */
   #begin(claim: Claim): void {
+    // What an operator wants done instead of an attempt is done whatever the limits.
+    if (claim.entry.instruction !== undefined) {
+      this.#try(claim)
+      return
+    }
     if (this.#suspended.labels.length > 0) {
       const suspension = suspensionOf(claim.options.labels, this.#suspended.labels)
       if (suspension !== undefined) {
@@ -219,16 +235,17 @@ export class Dispatcher {
     const admission = await this.#gate!.admit(claim, limits)
     if (admission.kind === 'go') this.#try(claim, admission.places)
     else if (admission.kind === 'back') await this.#keepBack(claim, admission.retryAt)
-    else this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+    else this.tell({ type: 'kept-back', lane: claimLane(claim.entry), now: this.#clock.now() })
   }
 
   /** Back to the store until `retryAt`, uncounted, and its slot to others. */
   async #keepBack(claim: Claim, retryAt: number): Promise<void> {
     this.#gate?.forget(claim)
     const stored = returnUntried(this.#parts, claim, retryAt)
-    this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+    this.tell({ type: 'kept-back', lane: claimLane(claim.entry), now: this.#clock.now() })
     await stored
     this.#active.delete(claim)
+    if (this.#instructed.delete(claim)) this.wake()
     this.#wakeAt(retryAt)
     this.#checkIdle()
   }
@@ -238,15 +255,17 @@ export class Dispatcher {
    * while the settlement waits for its commit.
    */
   #try(claim: Claim, places?: readonly Place[]): void {
-    const { lane } = claim.entry
-    const received = (result: Reception): void => {
+    const lane = claimLane(claim.entry)
+    const received = (result: Reception, pausedUntil: number | undefined): void => {
       if (places !== undefined && places.length > 0) void this.#gate!.leave(places)
+      if (pausedUntil !== undefined) this.pause(lane, pausedUntil)
       this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
     }
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
       const now = this.#clock.now()
       this.tell({ type: 'settled', lane, retryAt, now })
+      if (this.#instructed.delete(claim)) this.wake()
       for (const notice of noticeLanes) this.tell({ type: 'stored', lane: notice, now })
       this.#checkIdle()
     })

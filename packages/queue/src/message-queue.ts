@@ -10,52 +10,65 @@ import {
   type Clock,
   type DeliveryJob,
   type Duration,
-  type EntriesQuery,
   idMaker,
-  isSelected,
   type Lifecycle,
   type Limits,
   MailwrightError,
-  type MessageId,
-  type MessageSource,
   milliseconds,
   type Outcome,
-  type QueueEntry,
-  type QueueStats,
   type QueueStore,
   type RecipientId,
+  type ResponseCategory,
   type Router,
   type Scope,
-  type Selection,
+  type SuppressionList,
+  type Suspension,
   type Transport,
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
+import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
-import { dependable } from './dependable-retry.ts'
+import { type Reactions, type ResponseRule, responseReader } from './classification.ts'
 import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { knownResponses } from './known-responses.ts'
 import { LimitGate } from './limit-gate.ts'
 import { type LimitRule, limitsOf } from './limit-rules.ts'
 import { memoryLimits } from './limits.ts'
-import { type RetrySchedule, retryByAge } from './retry.ts'
+import type { NoticeOptions } from './notice-style.ts'
+import { Operator, type QueueOperations } from './operations.ts'
+import { checkedPostmaster, type PostmasterOptions } from './postmaster.ts'
+import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
 import { type StreamsOption, streamOf } from './streams.ts'
+import { suppressing } from './suppressing-router.ts'
+import { SuspensionWatch } from './suspension-watch.ts'
+import { UnreachableDestinations } from './unreachable.ts'
+import { checkedVerp, type VerpOptions } from './verp-sender.ts'
 
-export interface MessageQueueOptions {
+export interface MessageQueueOptions extends RetryOptions {
   /** Our name in notices. */
   readonly hostname: string
   readonly store: QueueStore
   readonly router: Router
   /** By the names the router uses. A block among them lives and dies with the queue. */
   readonly transports: Readonly<Record<string, Transport | Block<Transport>>>
-  /** When a deferred recipient is tried again. Default Postfix's: `retryByAge('300s', '4000s')`. */
-  readonly retry?: RetrySchedule
-  /** How long mail is tried before it is returned. Default 5 days. */
-  readonly lifetime?: Duration
-  /** The same for notices. Default 5 days. */
-  readonly bounceLifetime?: Duration
+  /** Mail that is tried otherwise than `retry`, `lifetime` and `bounceLifetime` say. The first that fits counts. */
+  readonly retryExceptions?: readonly RetryException[]
+  /** What answers are about: rules read in their order, or `none`. Default `knownResponses`. */
+  readonly classify?: readonly ResponseRule[] | 'none'
+  /** What to do about answers, by what they are about. Default nothing but what the answer says. */
+  readonly reactions?: Reactions
+  /** After how long a sender is told, once, that mail is late and still being tried. Default never. */
+  readonly warnAfter?: Duration
+  /** How notices are worded, and what they return. */
+  readonly notices?: NoticeOptions
+  /** Which troubles the postmaster hears of too. Default none. */
+  readonly postmaster?: PostmasterOptions
+  /** Gives mail a sender for each recipient, and so an attempt. Default off. */
+  readonly verp?: VerpOptions
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -77,25 +90,16 @@ export interface MessageQueueOptions {
   readonly limitKeeper?: Limits
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
+  /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
+  readonly suppressions?: SuppressionList
+  /** Answers after which a recipient that failed is put on that list. Default none; `unknown-recipient` suggests itself. */
+  readonly suppressAfter?: readonly ResponseCategory[]
   /** How long an attempt owns its entry without renewal. Default 10 min. */
   readonly lease?: Duration
 }
 
 /** The queue as its host sees it. */
-export interface MessageQueue extends Transport {
-  entries(query: EntriesQuery): Promise<readonly QueueEntry[]>
-  read(message: MessageId): Promise<MessageSource | undefined>
-  /**
-   * Makes waiting entries due now and starts on them, also where a destination is being left alone as dead: that of
-   * `selection.lane`, or without it every one. Resolves with how many.
-   */
-  flush(selection: Selection): Promise<number>
-  /** Keeps entries from delivery, also those claimed and not yet tried; an attempt under way goes on. Resolves with how many. */
-  hold(selection: Selection, reason: string): Promise<number>
-  release(selection: Selection): Promise<number>
-  /** Removes entries, likewise. What an attempt under way comes to is then not recorded. Resolves with how many. */
-  remove(selection: Selection): Promise<number>
-  stats(): Promise<QueueStats>
+export interface MessageQueue extends Transport, QueueOperations {
   /**
    * How long ready mail has been waiting though there are slots for it, ms, for a gauge. Some ms are usual; more than the
    * time the store takes to answer means that something is stuck.
@@ -119,19 +123,22 @@ export function messageQueue(options: MessageQueueOptions): Block<MessageQueue> 
 class QueueManager implements MessageQueue, Lifecycle {
   readonly name = 'queue'
   readonly capabilities: ReadonlySet<Capability>
+  readonly #options: MessageQueueOptions
   readonly #store: QueueStore
   readonly #scope: Scope
-  readonly #clock: Clock
   readonly #children: readonly Lifecycle[]
   readonly #dispatcher: Dispatcher
+  readonly #watch: SuspensionWatch
+  readonly #operator: Operator
   readonly #acceptance: AcceptanceParts
   readonly #giveUp = new AbortController()
+  #unlearn: (() => void) | undefined
 
   constructor(options: MessageQueueOptions, scope: Scope) {
     const { environment, events } = scope
+    this.#options = options
     this.#store = options.store
     this.#scope = scope
-    this.#clock = environment.clock
     const transports = new Map<string, Transport>()
     const children: Lifecycle[] = []
     for (const [name, given] of Object.entries(options.transports)) {
@@ -146,22 +153,19 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
-    const parts: AttemptParts = {
-      store: options.store,
-      router: options.router,
-      transports,
-      environment,
-      events,
-      hostname: options.hostname,
-      nextId: () => ids.next(),
-      retry: {
-        schedule: dependable(options.retry ?? retryByAge(), (error) =>
-          events.emit({ type: 'failure', where: 'the retry schedule', error }),
-        ),
-        lifetimeMs: milliseconds(options.lifetime ?? '5d'),
-        bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
-      },
-    }
+    const report = (error: unknown): void => events.emit({ type: 'failure', where: 'the retry schedule', error })
+    const retry = usualRules(options, POSTFIX_RULES, report)
+    const table = options.classify ?? knownResponses
+    const responses = table === 'none' ? undefined : responseReader(table, options.reactions ?? {}, report)
+    if (responses?.suppresses === 'yes' && options.suppressions === undefined)
+      throw new MailwrightError(
+        'ERR_MAILWRIGHT_CONFIG',
+        'a reaction of the queue suppresses, and there are no suppressions',
+      )
+    if (options.suppressAfter !== undefined && options.suppressions === undefined)
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
+    const router = routerOf(options, environment.clock)
+    const verp = options.verp && checkedVerp(options.verp)
     const usual: DestinationRules = {
       initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
       limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
@@ -173,6 +177,26 @@ class QueueManager implements MessageQueue, Lifecycle {
     const rulesOf = destinationRules(options.concurrency, usual, (error) =>
       events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
     )
+    const recipientLimit = (lane: string): number => rulesOf(lane).recipientLimit
+    const parts: AttemptParts = {
+      store: options.store,
+      router,
+      transports,
+      environment,
+      events,
+      hostname: options.hostname,
+      nextId: () => ids.next(),
+      recipientLimit,
+      retry,
+      rulesFor: exceptionalRules(options.retryExceptions ?? [], retry, new Set(transports.keys()), report),
+      responses,
+      unreachable: new UnreachableDestinations(),
+      suppressions: options.suppressions,
+      warnAfterMs: options.warnAfter === undefined ? undefined : milliseconds(options.warnAfter),
+      notices: options.notices,
+      postmaster: options.postmaster && checkedPostmaster(options.postmaster),
+      verp,
+    }
     const scheduler = new Scheduler({
       ...usual,
       mannersOf: rulesOf,
@@ -189,17 +213,25 @@ class QueueManager implements MessageQueue, Lifecycle {
       new LimitGate({ limits: limitKeeper, limitsOf: applied, clock: environment.clock, events, leaseMs, letGo })
     const call: Call = { signal: this.#giveUp.signal }
     this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, call, rules.length > 0 ? gateOf : undefined)
+    const { store } = options
+    const { clock } = environment
+    const dispatcher = this.#dispatcher
+    const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
+    this.#watch = new SuspensionWatch({ store, clock, events, apply })
+    this.#options = options
+    this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
-      router: options.router,
+      router,
       environment,
       events,
-      recipientLimit: (lane) => rulesOf(lane).recipientLimit,
+      recipientLimit,
       streams: {
         streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
         bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
       },
       leaseMs,
+      verp,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
     }
@@ -213,11 +245,13 @@ class QueueManager implements MessageQueue, Lifecycle {
         await child.start?.(call)
         started.push(child)
       }
+      await this.#watch.start()
     } catch (error) {
       // A queue that did not start is not stopped by the server: it must not keep the store from the next one.
       await this.#close(started)
       throw error
     }
+    this.#unlearn = learning(this.#options, this.#scope)
     this.#dispatcher.start()
   }
 
@@ -234,6 +268,8 @@ class QueueManager implements MessageQueue, Lifecycle {
   async stop(): Promise<void> {
     this.#giveUp.abort()
     await this.#dispatcher.drain()
+    this.#unlearn?.()
+    await this.#watch.stop()
     await this.#close(this.#children)
   }
 
@@ -263,54 +299,33 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
-  entries(query: EntriesQuery): Promise<readonly QueueEntry[]> {
-    return this.#store.entries(query)
-  }
-
-  read(message: MessageId): Promise<MessageSource | undefined> {
-    return this.#store.read(message)
-  }
-
   get liveness(): number {
     return this.#dispatcher.liveness
   }
 
-  async flush(selection: Selection): Promise<number> {
-    const now = this.#clock.now()
-    const count = await this.#store.reschedule(selection, now)
-    if (count > 0) this.#dispatcher.tell({ type: 'flushed', lane: selection.lane, now })
-    return count
-  }
+  entries: QueueOperations['entries'] = (query) => this.#operator.entries(query)
+  read: QueueOperations['read'] = (message) => this.#operator.read(message)
+  flush: QueueOperations['flush'] = (selection) => this.#operator.flush(selection)
+  hold: QueueOperations['hold'] = (selection, reason) => this.#operator.hold(selection, reason)
+  release: QueueOperations['release'] = (selection) => this.#operator.release(selection)
+  requeue: QueueOperations['requeue'] = (selection) => this.#operator.requeue(selection)
+  reroute: QueueOperations['reroute'] = (selection, to) => this.#operator.reroute(selection, to)
+  expire: QueueOperations['expire'] = (selection) => this.#operator.expire(selection)
+  remove: QueueOperations['remove'] = (selection) => this.#operator.remove(selection)
+  suspend: QueueOperations['suspend'] = (scope, about) => this.#operator.suspend(scope, about)
+  resume: QueueOperations['resume'] = (scope) => this.#operator.resume(scope)
+  suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
+  stats: QueueOperations['stats'] = () => this.#operator.stats()
+  shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
+}
 
-  hold(selection: Selection, reason: string): Promise<number> {
-    return this.#recalling(selection, this.#store.hold(selection, reason))
-  }
+function routerOf({ router, suppressions }: MessageQueueOptions, clock: Clock): Router {
+  return suppressions === undefined ? router : suppressing(router, suppressions, clock)
+}
 
-  async release(selection: Selection): Promise<number> {
-    const count = await this.#store.release(selection, this.#clock.now())
-    if (count > 0) this.#dispatcher.wake()
-    return count
-  }
-
-  remove(selection: Selection): Promise<number> {
-    return this.#recalling(selection, this.#store.remove(selection))
-  }
-
-  /** After a change, or half of one: what of it waits here for a slot is not tried as it was. */
-  async #recalling(selection: Selection, change: Promise<number>): Promise<number> {
-    let changed: number | undefined
-    try {
-      changed = await change
-      return changed
-    } finally {
-      const meant: Selection = { ...selection, held: undefined }
-      if (changed !== 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
-    }
-  }
-
-  stats(): Promise<QueueStats> {
-    return this.#store.stats()
-  }
+/** Begins to put those who fail on the list, where that is wanted; the result ends it. */
+function learning({ suppressions, suppressAfter }: MessageQueueOptions, scope: Scope): (() => void) | undefined {
+  return suppressions && suppressAfter && suppressBounces(scope, suppressions, suppressAfter)
 }
 
 function positive(option: string, value: number): number {

@@ -12,7 +12,7 @@
  * A line that is *shut*, because its destination is left alone or an operator wants so, is left out of surveys, so it
  * costs nothing until its time comes.
  */
-import { type Claim, destinationKey, type LaneDue } from '@mailwright/core'
+import { type Claim, claimLane, destinationKey, type LaneDue } from '@mailwright/core'
 import { type ConcurrencyOptions, punish, revive, reward } from './concurrency.ts'
 import { type Destination, isClosed, isIdle, type Line, type Manners } from './destination.ts'
 import { LineBook } from './line-book.ts'
@@ -182,7 +182,7 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** One entry, as with nearly all mail: where nobody waits it begins without standing in any line. */
   #placed(claim: C): readonly Effect<C>[] {
-    const line = this.#book.line(claim.entry.lane)
+    const line = this.#book.line(claimLane(claim.entry))
     const goes = !isClosed(line) && this.#book.suspended !== 'all' && this.#slots.idle > 0
     if (!goes || !this.#turns.isFirst(line, this.#now)) return this.#arrived(line, 1, [claim])
     line.promised -= 1
@@ -215,13 +215,13 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #letGo(claim: C): readonly Effect<C>[] {
-    const line = this.#book.line(claim.entry.lane)
+    const line = this.#book.line(claimLane(claim.entry))
     this.#take(line, 1)
     this.#turns.holdFirst(line, claim, this.#now)
     return this.#plan(this.#handBackIfClosed(line))
   }
 
-  #finished(name: string, result: 'answered' | 'unreachable'): readonly Effect<C>[] {
+  #finished(name: string, result: 'answered' | 'unreachable' | 'untried'): readonly Effect<C>[] {
     const line = this.#book.line(name)
     const { destination } = line
     const { busy, manners } = destination
@@ -229,12 +229,17 @@ export class Scheduler<C extends InHand = Claim> {
     this.#slots.owe()
     this.#end(line)
     const effects: Effect<C>[] = []
-    for (const at of this.#rests.begin(destination, this.#now)) effects.push({ type: 'turn', at })
+    if (result !== 'untried')
+      for (const at of this.#rests.begin(destination, this.#now)) effects.push({ type: 'turn', at })
     if (result === 'answered') {
       // Somebody got through: the others may go too.
       if (destination.closedFor === 'dead') this.#open(destination, busy, effects)
       else reward(destination, busy, manners)
-    } else if (destination.closedFor === undefined && punish(destination, manners) === 'dead')
+    } else if (
+      result === 'unreachable' &&
+      destination.closedFor === undefined &&
+      punish(destination, manners) === 'dead'
+    )
       this.#close(destination, 'dead', this.#now + this.#options.deadMs, effects)
     this.#slots.count(destination)
     return this.#plan(effects)
