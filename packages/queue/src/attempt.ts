@@ -23,9 +23,10 @@ import {
   toOutcome,
 } from '@mailwright/core'
 import { tellAttempt } from './attempt-events.ts'
-import { type BounceParts, type Notice, type Notices, noticesFor } from './bounce.ts'
+import { type BounceParts, type Notices, noticesFor } from './bounce.ts'
 import { lateRecipients } from './delay-warning.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
+import type { Notice } from './notice-report.ts'
 import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
 import { envelopeOf, senderOf, type VerpOptions } from './verp-sender.ts'
 
