@@ -140,6 +140,14 @@ test('the Prometheus text announces each metric once and escapes labels', () => 
     expect(line).toMatch(/^(# (HELP|TYPE) mailwright_\w+ .+|mailwright_\w+(\{\w+="(\\.|[^"\\])*"\})? \d+)$/)
 })
 
+test('a queue tells how long ready mail has been waiting in vain', () => {
+  const queue = { liveness: 0 }
+  const counts = countEvents(recordedEvents(manualClock()), { queue })
+  expect(counts.counts().mailwright_queue_stuck_ms).toBe(0)
+  queue.liveness = 12_345.6
+  expect(counts.prometheus()).toContain('# TYPE mailwright_queue_stuck_ms gauge\nmailwright_queue_stuck_ms 12346\n')
+})
+
 test('counting stops when told, and the numbers stay', () => {
   const { events, counts } = counting()
   events.emit(accepted())

@@ -16,8 +16,14 @@ export interface EventCounts {
   stop(): void
 }
 
+export interface EventCountOptions {
+  /** A queue whose liveness is told with the rest. */
+  readonly queue?: { readonly liveness: number }
+}
+
 /** More stages than there are; what comes beyond is `other`. */
 const MOST_STAGES = 24
+const STUCK = 'How long ready mail has been waiting though there are slots for it, in milliseconds.'
 
 /**
  * Counts from now on.
@@ -26,7 +32,7 @@ const MOST_STAGES = 24
  * const counts = countEvents(mta.events)
  * response.setHeader('content-type', 'text/plain; version=0.0.4').end(counts.prometheus())
  */
-export function countEvents(events: Events): EventCounts {
+export function countEvents(events: Events, { queue }: EventCountOptions = {}): EventCounts {
   const refusedByStage = new Map<string, number>()
   const settled = { sent: 0, deferred: 0, bounced: 0 }
   const unserved = new Map<string, { status: 'deferred' | 'bounced'; category: ResponseCategory; value: number }>()
@@ -150,6 +156,7 @@ export function countEvents(events: Events): EventCounts {
       ),
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
+      ...(queue === undefined ? [] : [gauge('queue_stuck_ms', STUCK, one(Math.round(queue.liveness)))]),
       gauge('queue_suspensions', 'Suspensions in force.', one(suspended.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
       counter('store_corrupt_total', 'Stored records that could not be read.', one(corrupt)),

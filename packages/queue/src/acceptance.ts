@@ -58,6 +58,8 @@ export interface Placement {
 
 const NO_LANES: ReadonlySet<string> = new Set()
 const NO_NAMES: readonly string[] = []
+/** Most lanes in which one message is claimed with its put. */
+const MOST_RESERVED = 20
 
 /** Takes a message into the queue. Every recipient is `queued`, or all are refused or deferred. */
 export async function acceptMessage(
@@ -131,12 +133,20 @@ async function storeMessage(
   }
 }
 
-/** A slot for each lane that has exactly one entry here; several entries would need several slots. */
+/**
+ * A slot for each lane that has exactly one entry here; several entries would need several slots. Not for very many: a
+ * message takes no room that others need more.
+ */
 function reserveLanes(parts: AcceptanceParts, entries: readonly NewEntry[]): ReadonlySet<string> {
   if (entries.length === 1) return parts.reserve(entries[0]!.lane) ? new Set([entries[0]!.lane]) : NO_LANES
   const count = new Map<string, number>()
   for (const each of entries) count.set(each.lane, (count.get(each.lane) ?? 0) + 1)
-  return new Set([...count].filter(([lane, times]) => times === 1 && parts.reserve(lane)).map(([lane]) => lane))
+  const reserved = new Set<string>()
+  for (const [lane, times] of count) {
+    if (reserved.size >= MOST_RESERVED) break
+    if (times === 1 && parts.reserve(lane)) reserved.add(lane)
+  }
+  return reserved
 }
 
 /** Lanes that got no slot, each once. */

@@ -213,6 +213,11 @@ export class Dispatcher {
 
   /** A claim has a slot. Where neither limits nor suspensions of labels know it, its attempt begins. */
   #begin(claim: Claim): void {
+    // What an operator wants done instead of an attempt is done whatever the limits.
+    if (claim.entry.instruction !== undefined) {
+      this.#try(claim)
+      return
+    }
     if (this.#suspended.labels.length > 0) {
       const suspension = suspensionOf(claim.options.labels, this.#suspended.labels)
       if (suspension !== undefined) {

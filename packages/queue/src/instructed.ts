@@ -25,6 +25,7 @@ import {
 import { ERROR_TRANSPORT, EXPANDED, errorLaneOutcome } from './error-lane.ts'
 import { entriesOf, type Routed, routeAll } from './routing.ts'
 import type { RetryRules } from './settlement.ts'
+import { inStreamOf } from './streams.ts'
 
 export interface InstructedParts {
   readonly router: Router
@@ -132,7 +133,8 @@ function onlyThemselves(router: Router): Router {
 /** All of them go on, now or when the sender wants it released; an alias is done when its members go on instead. */
 function moving(parts: InstructedParts, claim: Claim, routed: readonly Routed[]): Settlement {
   const now = parts.environment.clock.now()
-  const moved = entriesOf(routed, parts.recipientLimit, Math.max(now, claim.options.notBefore ?? 0), undefined)
+  const dueAt = Math.max(now, claim.options.notBefore ?? 0)
+  const moved = inStreamOf(claim.entry.lane, entriesOf(routed, parts.recipientLimit, dueAt, undefined))
   const going = new Set(moved.flatMap((entry) => entry.recipients.map((each) => each.id)))
   const replaced = claim.entry.recipients.filter((each) => !going.has(each.id))
   return { outcomes: everyone(replaced, EXPANDED), retryAt: now, counted: false, moved }

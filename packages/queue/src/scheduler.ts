@@ -12,19 +12,11 @@
  * A line that is *shut*, because its destination is left alone or an operator wants so, is left out of surveys, so it
  * costs nothing until its time comes.
  */
-import { type Claim, claimLane, destinationKey, type LaneDue, parseLaneKey } from '@mailwright/core'
+import { type Claim, claimLane, destinationKey, type LaneDue } from '@mailwright/core'
 import { type ConcurrencyOptions, punish, revive, reward } from './concurrency.ts'
-import {
-  type Destination,
-  freshDestination,
-  freshLine,
-  isClosed,
-  isIdle,
-  type Line,
-  type Manners,
-  type Stream,
-  type TransportState,
-} from './destination.ts'
+import { type Destination, isClosed, isIdle, type Line, type Manners } from './destination.ts'
+import { LineBook } from './line-book.ts'
+import { Rests } from './rests.ts'
 import type { Effect, InHand, SchedulerEvent } from './scheduler-events.ts'
 import { type SlotLimits, Slots } from './slots.ts'
 import { isOpen, Turns } from './turns.ts'
@@ -43,24 +35,19 @@ export interface SchedulerOptions extends ConcurrencyOptions, SlotLimits {
 }
 
 const NOTHING: readonly never[] = []
-const NOBODY: ReadonlySet<string> = new Set()
 
 export class Scheduler<C extends InHand = Claim> {
   readonly #options: SchedulerOptions
   readonly #slots: Slots<C>
   readonly #turns: Turns<C>
-  readonly #lines = new Map<string, Line<C>>()
-  readonly #destinations = new Map<string, Destination<C>>()
-  readonly #streams = new Map<string, Stream>()
+  readonly #book: LineBook<C>
+  readonly #rests = new Rests<C>()
   /** Lines that may have due mail in the store, in the order of their turns. */
   readonly #ready = new Set<Line<C>>()
   /** Lines that are left out of surveys because nothing of them is to be tried. */
   readonly #shut = new Set<Line<C>>()
-  /** Who is in the pause between two attempts. */
-  readonly #resting = new Set<Destination<C> | TransportState<C>>()
   /** Destinations that are left alone. */
   readonly #closed = new Set<Destination<C>>()
-  #suspended: ReadonlySet<string> | 'all' = NOBODY
   #surveyWanted = true
   #surveying = false
   #draining = false
@@ -70,6 +57,7 @@ export class Scheduler<C extends InHand = Claim> {
     this.#options = options
     this.#slots = new Slots(options)
     this.#turns = new Turns(Math.max(1, Math.floor(options.maxAttempts * (options.share ?? 0.8))))
+    this.#book = new LineBook((key) => options.mannersOf?.(key) ?? options, this.#turns)
   }
 
   /** Attempts under way, entries in hand, and entries that may be claimed. */
@@ -79,7 +67,7 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** Lines the scheduler remembers. */
   get lanes(): number {
-    return this.#lines.size
+    return this.#book.size
   }
 
   /** What is claimed and has no slot yet, by line. */
@@ -89,7 +77,7 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** How long the line that waits longest has been waiting at `now`, ms, though there are slots for it; 0: none waits so. */
   waitingSince(now: number): number {
-    if (this.#slots.idle === 0 || this.#suspended === 'all' || this.#draining) return 0
+    if (this.#slots.idle === 0 || this.#book.suspended === 'all' || this.#draining) return 0
     let longest = 0
     const ask = (line: Line<C>): void => {
       const { destination } = line
@@ -112,7 +100,7 @@ export class Scheduler<C extends InHand = Claim> {
       case 'placed':
         return this.#placed(event.claim)
       case 'withdrawn':
-        return this.#arrived(this.#line(event.lane), 1, NOTHING)
+        return this.#arrived(this.#book.line(event.lane), 1, NOTHING)
       case 'claimed':
         return this.#claimed(event.lane, event.asked, event.claims)
       case 'recalled':
@@ -136,7 +124,7 @@ export class Scheduler<C extends InHand = Claim> {
       case 'flushed':
         return this.#flushed(event.lane)
       case 'paused':
-        return this.#paused(this.#line(event.lane), event.until)
+        return this.#paused(this.#book.line(event.lane), event.until)
       case 'suspended':
         return this.#suspend(event.lanes)
       case 'draining':
@@ -146,10 +134,10 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #offered(name: string): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     // A claim takes all the room there is, so mail that came before goes first. What is freed while the claim is under
     // way goes to newcomers: a backlog and fresh mail share a line, and neither starves the other.
-    if (this.#draining || this.#suspended === 'all' || isClosed(line) || this.#slots.room(line) === 0) {
+    if (this.#draining || this.#book.suspended === 'all' || isClosed(line) || this.#slots.room(line, 'fresh') === 0) {
       this.#forgetIdle(line)
       return NOTHING
     }
@@ -158,7 +146,7 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #stored(name: string): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     if (line.claiming) line.missed = true
     if (isClosed(line)) {
       this.#shut.add(line)
@@ -177,7 +165,7 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #claimed(name: string, asked: number, claims: readonly C[]): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     line.claiming = false
     line.movedAt = this.#now
     if (claims.length < asked && !line.missed) {
@@ -194,8 +182,8 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** One entry, as with nearly all mail: where nobody waits it begins without standing in any line. */
   #placed(claim: C): readonly Effect<C>[] {
-    const line = this.#line(claimLane(claim.entry))
-    const goes = !isClosed(line) && this.#suspended !== 'all' && this.#slots.idle > 0
+    const line = this.#book.line(claimLane(claim.entry))
+    const goes = !isClosed(line) && this.#book.suspended !== 'all' && this.#slots.idle > 0
     if (!goes || !this.#turns.isFirst(line, this.#now)) return this.#arrived(line, 1, [claim])
     line.promised -= 1
     return this.#plan([this.#begin(line, claim)])
@@ -211,7 +199,7 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #recalled(name: string, claims: ReadonlySet<C>): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     const dropped = this.#turns.drop(line, this.#now, (claim) => claims.has(claim))
     this.#take(line, -dropped.length)
     this.#forgetIdle(line)
@@ -219,7 +207,7 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #keptBack(name: string): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     this.#end(line)
     this.#slots.count(line.destination)
     this.#forgetIdle(line)
@@ -227,34 +215,38 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #letGo(claim: C): readonly Effect<C>[] {
-    const line = this.#line(claimLane(claim.entry))
+    const line = this.#book.line(claimLane(claim.entry))
     this.#take(line, 1)
     this.#turns.holdFirst(line, claim, this.#now)
     return this.#plan(this.#handBackIfClosed(line))
   }
 
   #finished(name: string, result: 'answered' | 'unreachable' | 'untried'): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     const { destination } = line
-    const { busy, manners, transport } = destination
+    const { busy, manners } = destination
     line.settling += 1
     this.#slots.owe()
     this.#end(line)
     const effects: Effect<C>[] = []
-    const isTried = result !== 'untried'
-    if (isTried && (manners.rateDelayMs || transport.rateDelayMs > 0)) this.#rest(destination, effects)
+    if (result !== 'untried')
+      for (const at of this.#rests.begin(destination, this.#now)) effects.push({ type: 'turn', at })
     if (result === 'answered') {
       // Somebody got through: the others may go too.
       if (destination.closedFor === 'dead') this.#open(destination, busy, effects)
       else reward(destination, busy, manners)
-    } else if (isTried && destination.closedFor === undefined && punish(destination, manners) === 'dead')
+    } else if (
+      result === 'unreachable' &&
+      destination.closedFor === undefined &&
+      punish(destination, manners) === 'dead'
+    )
       this.#close(destination, 'dead', this.#now + this.#options.deadMs, effects)
     this.#slots.count(destination)
     return this.#plan(effects)
   }
 
   #settled(name: string, retryAt: number | undefined): readonly Effect<C>[] {
-    const line = this.#line(name)
+    const line = this.#book.line(name)
     line.settling -= 1
     this.#slots.settle(this.#now)
     this.#forgetIdle(line)
@@ -264,7 +256,7 @@ export class Scheduler<C extends InHand = Claim> {
   #surveyed(lanes: readonly LaneDue[], nextDue: number | undefined): readonly Effect<C>[] {
     this.#surveying = false
     for (const { lane } of lanes) {
-      const line = this.#line(lane)
+      const line = this.#book.line(lane)
       if (isClosed(line)) {
         this.#shut.add(line)
         continue
@@ -280,7 +272,7 @@ export class Scheduler<C extends InHand = Claim> {
   #stalled(event: Extract<SchedulerEvent<C>, { type: 'stalled' }>): readonly Effect<C>[] {
     if (event.lane === undefined) this.#surveying = false
     else {
-      const line = this.#line(event.lane)
+      const line = this.#book.line(event.lane)
       line.claiming = false
       line.missed = false
       // Left to the survey at `retryAt`, so that a store in trouble is not asked in a tight loop.
@@ -322,10 +314,10 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #suspend(lanes: ReadonlySet<string> | 'all'): readonly Effect<C>[] {
-    this.#suspended = lanes
+    this.#book.suspended = lanes
     const effects: Effect<C>[] = []
-    for (const line of this.#lines.values()) {
-      line.suspended = this.#isSuspended(line.key, line.destination)
+    for (const line of this.#book.lines()) {
+      line.suspended = this.#book.isSuspended(line)
       if (isClosed(line)) this.#shutLine(line, effects)
       else if (this.#shut.has(line)) this.#reopen(line)
     }
@@ -334,17 +326,13 @@ export class Scheduler<C extends InHand = Claim> {
     return this.#plan(effects)
   }
 
-  #isSuspended(lane: string, { key }: Destination<C>): boolean {
-    return this.#suspended !== 'all' && (this.#suspended.has(lane) || this.#suspended.has(key))
-  }
-
   /** Leaves a destination alone, with all its lines. */
   #close(destination: Destination<C>, why: 'dead' | 'paused', until: number, effects: Effect<C>[]): void {
     destination.closedUntil = until
     destination.closedFor = why
     this.#closed.add(destination)
     effects.push({ type: 'dead', lane: destination.key, until }, { type: 'wake', at: until })
-    for (const line of this.#lines.values()) if (line.destination === destination) this.#shutLine(line, effects)
+    for (const line of this.#book.lines()) if (line.destination === destination) this.#shutLine(line, effects)
   }
 
   #shutLine(line: Line<C>, effects: Effect<C>[]): void {
@@ -379,12 +367,12 @@ export class Scheduler<C extends InHand = Claim> {
   /** Attempts at what is in hand; claims for ready lines while there is room; a survey when other lines may be due. */
   #plan(effects: Effect<C>[] = []): readonly Effect<C>[] {
     if (this.#turns.holding.size > 0) this.#serve(effects)
-    if (this.#draining || this.#suspended === 'all') return effects
+    if (this.#draining || this.#book.suspended === 'all') return effects
     /** Lines that are not just waiting for a slot of their destination. */
     let able = 0
     for (const line of this.#ready) {
       if (this.#slots.left === 0) return effects
-      const room = this.#slots.room(line)
+      const room = this.#slots.room(line, 'backlog')
       if (line.claiming || room > 0) able += 1
       if (line.claiming || room === 0) continue
       // While something is in hand a claim can wait until it brings a batch.
@@ -417,12 +405,12 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** Slots for entries in hand. A server that stops gives the others back. */
   #serve(effects: Effect<C>[]): void {
-    while (this.#slots.idle > 0 && this.#suspended !== 'all') {
+    while (this.#slots.idle > 0 && this.#book.suspended !== 'all') {
       const line = this.#turns.next(this.#now)
       if (line === undefined) break
       effects.push(this.#begin(line, this.#turns.take(line, this.#now)))
     }
-    if (this.#draining || this.#suspended === 'all') this.#handAllBack(effects)
+    if (this.#draining || this.#book.suspended === 'all') this.#handAllBack(effects)
   }
 
   #begin(line: Line<C>, claim: C): Effect<C> {
@@ -475,78 +463,20 @@ export class Scheduler<C extends InHand = Claim> {
     this.#slots.count(destination)
   }
 
-  #line(name: string): Line<C> {
-    const known = this.#lines.get(name)
-    if (known !== undefined) return known
-    const key = destinationKey(name)
-    const destination = this.#destinations.get(key) ?? this.#freshDestination(key)
-    const line = freshLine(name, destination, key === name ? undefined : this.#stream(parseLaneKey(name).stream!))
-    line.suspended = this.#isSuspended(name, destination)
-    destination.lines += 1
-    this.#lines.set(name, line)
-    return line
-  }
-
-  #freshDestination(key: string): Destination<C> {
-    const manners: Manners = this.#options.mannersOf?.(key) ?? this.#options
-    const transport = this.#turns.transport(key.slice(0, key.indexOf(':')), manners.transportRateDelayMs ?? 0)
-    const destination = freshDestination(key, manners, transport)
-    this.#destinations.set(key, destination)
-    return destination
-  }
-
-  #stream(name: string): Stream {
-    let stream = this.#streams.get(name)
-    if (stream === undefined) {
-      stream = { name, busy: 0, lines: 0 }
-      this.#streams.set(name, stream)
-    }
-    stream.lines += 1
-    return stream
-  }
-
-  /** A line without attempts, backlog or grudge is forgotten, and so is a destination without lines. */
+  /** A line without attempts, backlog or grudge is forgotten. */
   #forgetIdle(line: Line<C>): void {
-    if (!isIdle(line) || this.#ready.has(line) || this.#shut.has(line)) return
-    const { destination, stream } = line
-    if (!this.#lines.delete(line.key)) return
-    destination.lines -= 1
-    // One that takes mail with pauses is remembered until its pause is over.
-    if (destination.lines === 0 && destination.restsUntil === undefined) this.#destinations.delete(destination.key)
-    if (stream === undefined) return
-    stream.lines -= 1
-    if (stream.lines === 0) this.#streams.delete(stream.name)
+    if (isIdle(line) && !this.#ready.has(line) && !this.#shut.has(line)) this.#book.forget(line)
   }
 
-  /** The pause after an attempt. */
-  #rest(destination: Destination<C>, effects: Effect<C>[]): void {
-    const { manners, transport } = destination
-    const begin = (who: Destination<C> | TransportState<C>, ms: number): void => {
-      who.restsUntil = this.#now + ms
-      this.#resting.add(who)
-      effects.push({ type: 'turn', at: who.restsUntil })
-    }
-    if (manners.rateDelayMs) begin(destination, manners.rateDelayMs)
-    if (transport.rateDelayMs > 0) begin(transport, transport.rateDelayMs)
-  }
-
-  /** A pause may be over. */
+  /** A pause between two attempts may be over. */
   #turn(): readonly Effect<C>[] {
     const effects: Effect<C>[] = []
-    let next = Number.POSITIVE_INFINITY
-    for (const who of this.#resting) {
-      if (who.restsUntil! > this.#now) {
-        next = Math.min(next, who.restsUntil!)
-        continue
-      }
-      this.#resting.delete(who)
-      who.restsUntil = undefined
-      if (!('lines' in who)) continue
-      who.fullAt = this.#now
-      this.#slots.count(who)
-      if (who.lines === 0) this.#destinations.delete(who.key)
-    }
-    if (next < Number.POSITIVE_INFINITY) effects.push({ type: 'turn', at: next })
+    const next = this.#rests.end(this.#now, (destination) => {
+      destination.fullAt = this.#now
+      this.#slots.count(destination)
+      this.#book.forgetDestination(destination)
+    })
+    if (next !== undefined) effects.push({ type: 'turn', at: next })
     return this.#plan(effects)
   }
 }

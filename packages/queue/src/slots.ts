@@ -67,8 +67,11 @@ export class Slots<C> {
     return destination.lines < 2 ? ahead : Math.ceil(ahead / destination.lines)
   }
 
-  /** How many more entries of a line may be claimed: the free slots of its destination, and beyond them some ahead. */
-  room(line: Line<C>): number {
+  /**
+   * How many more entries of a line may be claimed: the free slots of its destination, and beyond them some ahead. Of the
+   * room for turns a backlog leaves some to `fresh` mail, so that a message to very many destinations cannot fill it.
+   */
+  room(line: Line<C>, mail: 'fresh' | 'backlog'): number {
     const { maxAttempts, ahead, aheadOfAll } = this.#limits
     const { destination } = line
     if (isPaced(destination)) return mayHaveOne(destination) ? Math.min(1, this.left) : 0
@@ -79,7 +82,8 @@ export class Slots<C> {
     // Ahead of slots of its own only: with none left for all, what is claimed would wait for others.
     const more = slots < open ? 0 : Math.max(0, Math.min(this.aheadOf(line) - own, aheadOfAll - this.#ahead))
     // But one, to have its turn: those others may go on for ever.
-    const turn = claimed === 0 && ahead > 0 && this.#ahead < this.#mostWaiting ? 1 : 0
+    const most = mail === 'fresh' ? this.#mostWaiting : this.#mostWaiting - Math.floor(maxAttempts / 2)
+    const turn = claimed === 0 && ahead > 0 && this.#ahead < most ? 1 : 0
     return Math.min(Math.max(slots + more, turn), this.left)
   }
 
