@@ -1,10 +1,10 @@
 /** msmtp, which GnuTLS secures and GNU SASL authenticates: another library than ours on either account. */
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { certificateAuthentication, type PasswordMechanism, passwordAuthentication, userTable } from '@mailwright/sasl'
+import { certificateAuthentication } from '@mailwright/sasl'
 import { describe, expect, it } from 'vitest'
 import { missing, runProgram } from './programs.ts'
-import { authority, certificate, envelopeText, type ReceiverOptions, startReceiver } from './receiver.ts'
+import { annSubmits, authority, certificate, envelopeText, startReceiver } from './receiver.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 // It adds the fields that are missing.
@@ -63,16 +63,9 @@ describe.skipIf(missing('msmtp'))('msmtp', () => {
 
   describe('logs in', () => {
     const secured = { tls: 'on', user: 'ann' }
-    const receiving = (mechanisms: readonly PasswordMechanism[]): ReceiverOptions => ({
-      auth: (mta) => {
-        const credentials = userTable((user) => (user === 'ann' ? '{PLAIN}pencil' : undefined))
-        return mta.use(passwordAuthentication({ credentials, mechanisms }))
-      },
-      listener: { profile: 'submission', tls: certificate },
-    })
 
     it.each(['PLAIN', 'LOGIN', 'CRAM-MD5', 'SCRAM-SHA-256'] as const)('by %s', async (mechanism) => {
-      const receiver = await startReceiver(receiving([mechanism]))
+      const receiver = await startReceiver(annSubmits([mechanism]))
       await msmtp(receiver.port, { ...secured, auth: mechanism.toLowerCase(), password: 'pencil' })
       expect(receiver.mails).toMatchObject([{ session: { user: 'ann', mechanism } }])
       await expect(
@@ -82,7 +75,7 @@ describe.skipIf(missing('msmtp'))('msmtp', () => {
     })
 
     it('by what it likes best of what we offer, and within TLS that is PLAIN', async () => {
-      const receiver = await startReceiver(receiving(['PLAIN', 'LOGIN', 'CRAM-MD5', 'SCRAM-SHA-256']))
+      const receiver = await startReceiver(annSubmits(['PLAIN', 'LOGIN', 'CRAM-MD5', 'SCRAM-SHA-256']))
       await msmtp(receiver.port, { ...secured, auth: 'on', password: 'pencil' })
       expect(receiver.mails).toMatchObject([{ session: { user: 'ann', mechanism: 'PLAIN' } }])
     })

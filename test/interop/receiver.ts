@@ -25,6 +25,7 @@ import {
 import { type MailIntakeOptions, mailIntake } from '@mailwright/intake'
 import { createMta, type Mta } from '@mailwright/kernel'
 import { memoryStore } from '@mailwright/queue'
+import { type PasswordMechanism, passwordAuthentication, userTable } from '@mailwright/sasl'
 import { type ListenerHandle, type SmtpListenerOptions, smtpListener } from '@mailwright/smtp-listener'
 import { type TestAuthority, testAuthority } from '@mailwright/testing'
 import { expect, onTestFinished } from 'vitest'
@@ -60,6 +61,15 @@ export const authority: TestAuthority = testAuthority()
 export const certificate: { readonly key: string; readonly cert: string } = authority.issue({ names: ['localhost'] })
 
 const never = new AbortController().signal
+
+/** A submission service with one user: ann, whose password is `pencil`. */
+export function annSubmits(mechanisms: readonly PasswordMechanism[]): ReceiverOptions {
+  const credentials = userTable((user) => (user === 'ann' ? '{PLAIN}pencil' : undefined))
+  return {
+    auth: (mta) => mta.use(passwordAuthentication({ credentials, mechanisms })),
+    listener: { profile: 'submission', tls: certificate },
+  }
+}
 
 /** Starts one. It is ended with the test. */
 export async function startReceiver(options: ReceiverOptions = {}): Promise<Receiver> {
