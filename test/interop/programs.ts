@@ -12,6 +12,11 @@ export function missing(...programs: readonly string[]): boolean {
   return !required() && programs.some((program) => !isInstalled(program))
 }
 
+/** The same for a program that can be built without something: when what it prints about itself does not have it. */
+export function lacking(feature: string, program: string, ...args: readonly string[]): boolean {
+  return !required() && !spawnSync(program, args, { encoding: 'utf8' }).stdout?.includes(feature)
+}
+
 /** The same for tests that only root can run. */
 export function notRoot(): boolean {
   return !required() && process.getuid?.() !== 0
