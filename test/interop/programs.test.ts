@@ -84,7 +84,16 @@ describe('the relay', () => {
       const folder = temporaryFolder()
       await selfSigned(folder)
       const sink = await running(['sink', '--maildir', join(folder, 'mail'), ...LISTEN])
-      const postfix = await startPostfix(folder, sink.port)
+      const postfix = await startPostfix(folder, {
+        settings: {
+          relayhost: `[127.0.0.1]:${sink.port}`,
+          smtpd_tls_security_level: 'encrypt',
+          smtpd_tls_cert_file: join(folder, 'cert.pem'),
+          smtpd_tls_key_file: join(folder, 'key.pem'),
+          smtpd_tls_received_header: 'yes',
+        },
+      })
+      onTestFinished(() => postfix.stop())
       const spool = ['--spool', join(folder, 'spool'), '--hostname', 'relay.example.org']
       const relay = await running(['relay', '--next-hop', `127.0.0.1:${postfix.port}`, ...spool, ...LISTEN])
       const wanted = ['plain', 'utf-8', 'only-dots', 'dots-over-many-chunks', 'body-of-131073', 'many-longest-lines']
