@@ -1,3 +1,4 @@
+export * from './etrn.ts'
 export * from './memory-store.ts'
 export * from './message-queue.ts'
 export * from './retry.ts'
