@@ -31,6 +31,7 @@ const WAYS: Readonly<Record<string, string>> = {
   may: 'smtp -o smtp_tls_security_level=may',
   encrypted: 'smtp -o smtp_tls_security_level=encrypt',
   verified: 'smtp -o smtp_tls_security_level=verify',
+  wrapped: 'smtp -o smtp_tls_security_level=verify -o smtp_tls_wrappermode=yes',
   mailbox: 'lmtp',
   forwarded: 'smtp -o smtp_send_xforward_command=yes',
   ...Object.fromEntries(
@@ -138,6 +139,12 @@ describe.skipIf(missing('postfix') || notRoot())('Postfix', () => {
     expect((await arrived(known))[0]!.session.tls).toBeDefined()
     expect(await fate(refused, 'bob@other.verified.example')).toMatch(/^deferred \(Server certificate not/)
     expect(unknown.mails).toEqual([])
+  })
+
+  it('verifies us where TLS begins with the first byte', async () => {
+    const receiver = await startReceiver({ listener: { port, tls: { ...certificate, mode: 'implicit' } } })
+    await submit('bob@wrapped.example')
+    expect((await arrived(receiver))[0]!.session.tls).toMatchObject({ protocol: 'TLSv1.3' })
   })
 
   it.each(SASL)('logs in to our submission service by %s', async (mechanism) => {
