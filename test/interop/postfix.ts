@@ -1,16 +1,26 @@
-/** Debian's Postfix with a configuration and a queue of its own, STARTTLS, and everything relayed to one port. */
+/** Debian's Postfix with a configuration and a queue of its own, that relays everything it is sent. */
 import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
 import { freePort, greeted } from '../bench/ports.ts'
 
 export interface Postfix {
+  /** Where its SMTP server listens. */
   readonly port: number
+  /** What it has logged so far. */
+  log(): string
+  stop(): void
 }
 
-/** Starts it in `folder`, where `key.pem` and `cert.pem` are. It is ended with the test. */
-export async function startPostfix(folder: string, relayPort: number): Promise<Postfix> {
+export interface PostfixOptions {
+  /** Parameters of main.cf beyond or instead of our own. */
+  readonly settings: Readonly<Record<string, string>>
+  /** Lines of master.cf beyond Debian's. */
+  readonly services?: readonly string[]
+}
+
+/** Starts it in `folder`. Needs root. Whoever started it stops it. */
+export async function startPostfix(folder: string, { settings, services = [] }: PostfixOptions): Promise<Postfix> {
   const port = await freePort()
   const place = (name: string): string => {
     mkdirSync(join(folder, name))
@@ -19,48 +29,59 @@ export async function startPostfix(folder: string, relayPort: number): Promise<P
   const [config, queue, data] = [place('config'), place('queue'), place('data')]
   chmodSync(folder, 0o755)
   execFileSync('chown', ['postfix', data])
-  writeFileSync(join(config, 'main.cf'), mainCf(folder, queue, data, relayPort))
-  writeFileSync(join(config, 'master.cf'), masterCf(port))
+  const log = join(data, 'log')
+  writeFileSync(join(config, 'main.cf'), mainCf({ ...places(queue, data), ...OURS, ...settings }))
+  writeFileSync(join(config, 'master.cf'), masterCf(port, services))
   execFileSync('postfix', ['-c', config, 'start'], { stdio: 'pipe' })
-  onTestFinished(() => void execFileSync('postfix', ['-c', config, 'abort'], { stdio: 'pipe' }))
-  await greeted(port)
-  return { port }
+  const stop = (): void => void execFileSync('postfix', ['-c', config, 'abort'], { stdio: 'pipe' })
+  try {
+    await greeted(port)
+  } catch (error) {
+    stop()
+    throw error
+  }
+  return { port, log: () => readFileSync(log, 'utf8'), stop }
 }
 
-function mainCf(folder: string, queue: string, data: string, relayPort: number): string {
-  return `compatibility_level = 3.6
-queue_directory = ${queue}
-data_directory = ${data}
-command_directory = /usr/sbin
-daemon_directory = /usr/lib/postfix/sbin
-mail_owner = postfix
-setgid_group = postdrop
-myhostname = postfix.example.org
-mydestination =
-alias_maps =
-inet_interfaces = loopback-only
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-relayhost = [127.0.0.1]:${relayPort}
-message_size_limit = 52428800
-local_header_rewrite_clients =
-smtpd_tls_security_level = encrypt
-smtpd_tls_cert_file = ${join(folder, 'cert.pem')}
-smtpd_tls_key_file = ${join(folder, 'key.pem')}
-smtpd_tls_received_header = yes
-smtp_line_length_limit = 0
-maillog_file = ${join(data, 'log')}
-maillog_file_prefixes = ${folder}
-`
+const OURS = {
+  compatibility_level: '3.6',
+  command_directory: '/usr/sbin',
+  daemon_directory: '/usr/lib/postfix/sbin',
+  mail_owner: 'postfix',
+  setgid_group: 'postdrop',
+  myhostname: 'postfix.example.org',
+  mydestination: '',
+  alias_maps: '',
+  inet_interfaces: 'loopback-only',
+  inet_protocols: 'ipv4',
+  mynetworks: '127.0.0.0/8',
+  message_size_limit: '52428800',
+  local_header_rewrite_clients: '',
+  smtp_line_length_limit: '0',
 }
 
-function masterCf(port: number): string {
+function places(queue: string, data: string): Readonly<Record<string, string>> {
+  return {
+    queue_directory: queue,
+    data_directory: data,
+    maillog_file: join(data, 'log'),
+    maillog_file_prefixes: data,
+  }
+}
+
+function mainCf(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `${name} = ${value}\n`)
+    .join('')
+}
+
+function masterCf(port: number, more: readonly string[]): string {
   const services = readFileSync('/usr/share/postfix/master.cf.dist', 'utf8')
   // Debian's own services, with the SMTP server on our port, and nothing in a chroot that would need files of the system.
   return services
     .split('\n')
     .filter((line) => !/^smtp\s+inet/.test(line))
     .map((line) => line.replace(/^(\S+\s+(?:inet|unix|fifo|pass)\s+\S+\s+\S+\s+)y(\s)/, '$1n$2'))
-    .concat(`127.0.0.1:${port} inet n - n - - smtpd`, 'postlog unix-dgram n - n - 1 postlogd', '')
+    .concat(`127.0.0.1:${port} inet n - n - - smtpd`, ...more, '')
     .join('\n')
 }

@@ -1,11 +1,8 @@
 /** Programs of others before and behind us: LMTP clients, STARTTLS clients, and Postfix as the next hop. */
 
-import { spawn } from 'node:child_process'
-import { chmodSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { freePort, greeted } from '../bench/ports.ts'
 import { type MailwrightProcess, mailwrightProcess } from '../support/mailwright-process.ts'
 import { selfSigned } from './certificate.ts'
 import { type Mail, sendByOpenssl, sendBySmtplib, sendBySmtpSource } from './clients.ts'
@@ -13,6 +10,7 @@ import { asSent, corpus } from './corpus.ts'
 import { maildirReader, withoutTrace } from './maildir-reader.ts'
 import { startPostfix } from './postfix.ts'
 import { missing, notRoot, runProgram } from './programs.ts'
+import { smtpSink } from './smtp-sink.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const LISTEN = ['--listen', '127.0.0.1:0', '--log-level', 'warn']
@@ -84,7 +82,16 @@ describe('the relay', () => {
       const folder = temporaryFolder()
       await selfSigned(folder)
       const sink = await running(['sink', '--maildir', join(folder, 'mail'), ...LISTEN])
-      const postfix = await startPostfix(folder, sink.port)
+      const postfix = await startPostfix(folder, {
+        settings: {
+          relayhost: `[127.0.0.1]:${sink.port}`,
+          smtpd_tls_security_level: 'encrypt',
+          smtpd_tls_cert_file: join(folder, 'cert.pem'),
+          smtpd_tls_key_file: join(folder, 'key.pem'),
+          smtpd_tls_received_header: 'yes',
+        },
+      })
+      onTestFinished(() => postfix.stop())
       const spool = ['--spool', join(folder, 'spool'), '--hostname', 'relay.example.org']
       const relay = await running(['relay', '--next-hop', `127.0.0.1:${postfix.port}`, ...spool, ...LISTEN])
       const wanted = ['plain', 'utf-8', 'only-dots', 'dots-over-many-chunks', 'body-of-131073', 'many-longest-lines']
@@ -142,24 +149,6 @@ async function exchangerWithTls(): Promise<{ folder: string; certificate: string
   const program = join(import.meta.dirname, 'tls-host.ts')
   const exchanger = await running(['run', program, '--log-level', 'warn'], { TEST_HOME: folder })
   return { folder, certificate, exchanger }
-}
-
-/** Postfix's test server, which writes each message into a file. */
-async function smtpSink(folder: string): Promise<{ readonly port: number; read(): readonly string[] }> {
-  const port = await freePort()
-  const dumps = join(folder, 'dumps')
-  mkdirSync(dumps)
-  // It gives up root's rights, and needs a folder it may still write in.
-  chmodSync(folder, 0o755)
-  chmodSync(dumps, 0o777)
-  const user = process.getuid?.() === 0 ? ['-u', 'nobody'] : []
-  const child = spawn('smtp-sink', [...user, '-d', `${dumps}/`, `127.0.0.1:${port}`, '100'], { stdio: 'ignore' })
-  onTestFinished(() => void child.kill())
-  await greeted(port)
-  return {
-    port,
-    read: () => readdirSync(dumps).map((name) => readFileSync(join(dumps, name), 'latin1')),
-  }
 }
 
 async function queueLength(spool: string): Promise<number> {

@@ -20,6 +20,11 @@ export function missingModule(name: string): boolean {
   return !required() && spawnSync(PYTHON, ['-c', `import ${name}`]).status !== 0
 }
 
+/** The same for a program that can be built without something: when what it prints about itself does not have it. */
+export function lacking(feature: string, program: string, ...args: readonly string[]): boolean {
+  return !required() && !spawnSync(program, args, { encoding: 'utf8' }).stdout?.includes(feature)
+}
+
 /** The same for tests that only root can run. */
 export function notRoot(): boolean {
   return !required() && process.getuid?.() !== 0

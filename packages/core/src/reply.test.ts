@@ -14,6 +14,7 @@ describe('a reply', () => {
     expect(reply(550, '5.1.1', 'no\r\n250 2.0.0 yes').text).toBe('no 250 2.0.0 yes')
     expect(reply(250, '2.0.0', ['one\ntwo', 'three\0']).text).toEqual(['one two', 'three '])
     expect(wireText('a\tb\x7fc')).toBe('a\tb c')
+    expect(wireText('a\u0085b\u2028c\x9bd')).toBe('a b c d')
   })
 
   it('knows what it means for the client', () => {

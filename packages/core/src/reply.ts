@@ -68,8 +68,8 @@ export function reply<C extends ReplyCode>(
   return { code, enhanced, text: typeof text === 'string' ? wireText(text) : text.map(wireText) }
 }
 
-/** Control characters that could split a line or confuse a terminal; TAB is kept. */
-const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]+/g
+/** Control characters that could split a line or confuse a terminal, Unicode's among them; TAB is kept. */
+const CONTROL = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]+/g
 
 /** Makes a text safe to stand in one line of a reply or a log: control characters become one space. */
 export function wireText(text: string): string {

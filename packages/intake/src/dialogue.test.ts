@@ -137,6 +137,12 @@ describe('the order of things', () => {
     expect(client.events.of('session.secured')).toHaveLength(1)
   })
 
+  test('TLS from the first byte is told like TLS after STARTTLS', () => {
+    const tls = { protocol: 'TLSv1.3', cipher: 'X' }
+    expect(conversation({ tls }).events.of('session.secured')).toMatchObject([{ tls, session: { tls } }])
+    expect(conversation().events.of('session.secured')).toEqual([])
+  })
+
   test('a refusal of HELO is forgotten with the next one', async () => {
     const client = conversation({
       policies: [acceptAll, policy('no-liars', { helo: (name) => (name === 'liar' ? reject(NO) : undefined) })],

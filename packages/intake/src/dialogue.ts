@@ -83,6 +83,7 @@ export class MailDialogue implements Dialogue, BodyOwner {
     this.session = openSession(connection, id, environment.clock.now())
     this.#policies = this.#openPolicies()
     if (events.wants('session.opened')) events.emit({ type: 'session.opened', session: { ...this.session } })
+    if (connection.tls !== undefined) this.#tellSecured(connection.tls)
   }
 
   greet(): Awaitable<Reply> {
@@ -115,8 +116,7 @@ export class MailDialogue implements Dialogue, BodyOwner {
     this.#forget()
     this.#results.forgetHelo()
     secureSession(this.session, tls)
-    if (this.#events.wants('session.secured'))
-      this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
+    this.#tellSecured(tls)
   }
 
   authenticated(user: string, mechanism: string): Awaitable<Reply> {
@@ -282,6 +282,11 @@ export class MailDialogue implements Dialogue, BodyOwner {
   #giveUp(): void {
     this.#call.end(new MailwrightError('ERR_MAILWRIGHT_TIMEOUT', 'the hand-off took too long'))
     this.#call = new ClientCall()
+  }
+
+  #tellSecured(tls: TlsFacts): void {
+    if (this.#events.wants('session.secured'))
+      this.#events.emit({ type: 'session.secured', session: { ...this.session }, tls })
   }
 
   /** Ends the transaction, if there is one. */

@@ -56,6 +56,17 @@ describe('a mail exchanger', () => {
     expect(letter?.endsWith(TEXT)).toBe(true)
   })
 
+  it('lets the servers of its relay domains ask for their mail, and those of its own domains not', async () => {
+    const [world, folder] = [testEnvironment(), mailFolder()]
+    await started(exchanger(world, folder, { router: { relayDomains: ['.branch.example'] } }).mta, world)
+    const talk = await client(world, STRANGER)
+    await talk.command('ETRN one.branch.example', 250)
+    await talk.command('ETRN example.org', 459)
+    const other = testEnvironment()
+    await started(exchanger(other, folder).mta, other)
+    await (await client(other, STRANGER)).command('ETRN one.branch.example', 502)
+  })
+
   it('gives mail for an alias to each of its addresses', async () => {
     const [world, folder] = [testEnvironment(), mailFolder()]
     await started(exchanger(world, folder).mta, world)

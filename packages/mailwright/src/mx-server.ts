@@ -7,11 +7,14 @@ import { type MessageQueueOptions, messageQueue } from '@mailwright/queue'
 import { createRouter, type RouterOptions } from '@mailwright/router'
 import { type SmtpListenerOptions, smtpListener } from '@mailwright/smtp-listener'
 import { type SmtpTransportOptions, smtpTransport } from '@mailwright/smtp-transport'
+import { etrnOf, unixPeersOf } from './preset-options.ts'
 import { type RelayServer, withCachedDns } from './relay-server.ts'
 
 export interface MxServerOptions {
   readonly hostname: string
   readonly listen: ListenTarget
+  /** Where `listen` is a unix socket: `loopback` has who connects there count as `127.0.0.1`. Default: nobody is served. */
+  readonly unixPeers?: SmtpListenerOptions['unixPeers']
   readonly store: QueueStore
   /** Domains whose mailboxes are here. */
   readonly domains: readonly string[]
@@ -21,6 +24,8 @@ export interface MxServerOptions {
   readonly aliases?: Readonly<Record<string, readonly string[]>>
   /** Networks that may relay through us. Default: none but loopback. */
   readonly relayNetworks?: readonly string[]
+  /** Domains whose servers may ask for the mail that waits for them (ETRN). Default: the router's `relayDomains`. */
+  readonly etrn?: readonly string[]
   /** Asked before our own checks. */
   readonly policies?: readonly Policy[]
   readonly tls?: SmtpListenerOptions['tls']
@@ -64,9 +69,9 @@ export function mxServer(options: MxServerOptions): RelayServer {
     ]),
     hopLimit(),
   ]
-  const intake = mta.use(mailIntake({ hostname, transport: queue, policies }))
-  const listener = mta.use(
-    smtpListener({ intake, ...options.listen, ...(options.tls === undefined ? {} : { tls: options.tls }) }),
-  )
+  const etrn = etrnOf(queue, options.etrn ?? options.router?.relayDomains)
+  const intake = mta.use(mailIntake({ hostname, transport: queue, policies, ...etrn }))
+  const tls = options.tls === undefined ? {} : { tls: options.tls }
+  const listener = mta.use(smtpListener({ intake, ...options.listen, ...unixPeersOf(options), ...tls }))
   return { mta, queue, listener }
 }

@@ -1,5 +1,12 @@
 import { memoryStore } from '@mailwright/queue'
-import { fakeDns, type ScriptedMx, scriptedMx, type TestEnvironment, testEnvironment } from '@mailwright/testing'
+import {
+  dialogue,
+  fakeDns,
+  type ScriptedMx,
+  scriptedMx,
+  type TestEnvironment,
+  testEnvironment,
+} from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { type RelayServer, type RelayServerOptions, relayServer } from './relay-server.ts'
 import { client, LISTEN, started } from './test-support/world.ts'
@@ -96,6 +103,44 @@ describe('a relay', () => {
     await talk.mail('ann@example.org', ['bob@example.net'], TEXT)
     await world.clock.settle()
     expect(mx.messages).toHaveLength(1)
+  })
+
+  it('starts the mail that waits for a server when that asks for it, and for no other domain', async () => {
+    const world = testEnvironment()
+    const mx = await nextHop(world)
+    await mx.down()
+    await started(relay(world, { etrn: ['branch.example.net'] }).mta, world)
+    const talk = await client(world)
+    await talk.mail('ann@example.org', ['bob@branch.example.net'], TEXT)
+    await world.clock.settle()
+    await mx.listen()
+    await talk.command('ETRN example.com', '459 4.7.1 No mail is kept for that domain')
+    await world.clock.settle()
+    expect(mx.messages).toEqual([])
+    await talk.command('ETRN branch.example.net', '250 2.0.0 Queuing started')
+    await world.clock.settle()
+    expect(mx.messages).toHaveLength(1)
+  })
+
+  it('does not offer that by omission', async () => {
+    const world = testEnvironment()
+    await started(relay(world).mta, world)
+    await (await client(world)).command('ETRN branch.example.net', 502)
+  })
+
+  it('serves who connects by its unix socket, where that is wanted', async () => {
+    const world = testEnvironment()
+    const mx = await nextHop(world)
+    const path = '/run/mailwright.sock'
+    await started(relay(world, { listen: { path }, unixPeers: 'loopback' }).mta, world)
+    const call = { signal: new AbortController().signal }
+    const talk = dialogue(await world.net.connect({ host: path, port: 0 }, call))
+    await talk.expect(220)
+    await talk.command('EHLO client.example.com', 250)
+    await talk.mail('ann@example.org', ['bob@example.net'], TEXT)
+    await world.clock.settle()
+    expect(mx.messages).toHaveLength(1)
+    expect(() => relay(world, { listen: { path } })).toThrow(expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }))
   })
 
   it('stops mail that goes in a circle', async () => {

@@ -5,17 +5,22 @@ import { createMta, type Mta, systemEnvironment } from '@mailwright/kernel'
 import { hopLimit, permitNetworks } from '@mailwright/policy'
 import { type MessageQueue, type MessageQueueOptions, messageQueue } from '@mailwright/queue'
 import { createRouter, fixedRouter } from '@mailwright/router'
-import { type ListenerHandle, smtpListener } from '@mailwright/smtp-listener'
+import { type ListenerHandle, type SmtpListenerOptions, smtpListener } from '@mailwright/smtp-listener'
 import { type SmtpTransportOptions, smtpTransport } from '@mailwright/smtp-transport'
+import { etrnOf, unixPeersOf } from './preset-options.ts'
 
 export interface RelayServerOptions {
   readonly hostname: string
   readonly listen: ListenTarget
+  /** Where `listen` is a unix socket: `loopback` has who connects there count as `127.0.0.1`. Default: nobody is served. */
+  readonly unixPeers?: SmtpListenerOptions['unixPeers']
   readonly store: QueueStore
   /** Where everything goes: `[host]:port`, `[192.0.2.1]:25`, or `mx` for each recipient's own mail exchangers. */
   readonly nextHop: string
   /** Networks that may relay. Default: loopback only. */
   readonly allow?: readonly string[]
+  /** Domains whose servers may ask for the mail that waits for them (ETRN). Default: none, and it is not offered. */
+  readonly etrn?: readonly string[]
   /** Options of the queue and of the outbound transport beyond the defaults. */
   readonly queue?: Partial<MessageQueueOptions>
   readonly smtp?: Partial<SmtpTransportOptions>
@@ -55,8 +60,8 @@ export function relayServer(options: RelayServerOptions): RelayServer {
     }),
   )
   const policies = [permitNetworks(options.allow ?? LOOPBACK), hopLimit()]
-  const intake = mta.use(mailIntake({ hostname, transport: queue, policies }))
-  const listener = mta.use(smtpListener({ intake, ...options.listen }))
+  const intake = mta.use(mailIntake({ hostname, transport: queue, policies, ...etrnOf(queue, options.etrn) }))
+  const listener = mta.use(smtpListener({ intake, ...options.listen, ...unixPeersOf(options) }))
   return { mta, queue, listener }
 }
 

@@ -1,6 +1,6 @@
 import type { Authenticator, Environment, ListenTarget, Policy, QueueStore } from '@mailwright/core'
 import { mailIntake } from '@mailwright/intake'
-import { createMta } from '@mailwright/kernel'
+import { createMta, type Mta } from '@mailwright/kernel'
 import {
   hopLimit,
   permitAuthenticated,
@@ -24,8 +24,8 @@ export interface SubmissionServerOptions {
   readonly tlsPort?: number
   /** The certificate, for both. */
   readonly tls: Omit<ListenerTls, 'mode'>
-  /** Checks who the users are. */
-  readonly auth: Authenticator
+  /** Checks who the users are: an authenticator, or what makes one of the server's blocks. */
+  readonly auth: Authenticator | ((mta: Mta) => Authenticator)
   readonly store: QueueStore
   /** Where everything goes: `[host]:port`, `[192.0.2.1]:25`, or `mx` for each recipient's own mail exchangers. */
   readonly nextHop: string
@@ -49,12 +49,13 @@ export interface SubmissionServer extends RelayServer {
  * Message-ID their programs forgot, and sends it on.
  *
  * @example
- * const { mta } = submissionServer({ hostname: 'mail.example.org', host: '::', tls: { key, cert }, auth: users, nextHop: 'mx',
- *   store: lmdbStore({ directory: './spool' }), owners: { 'ann@example.org': ['ann'] } })
+ * const { mta } = submissionServer({ hostname: 'mail.example.org', host: '::', tls: { key, cert }, nextHop: 'mx',
+ *   auth: (mta) => mta.use(dovecotAuth({ socket: '/run/dovecot/auth-client' })), owners: { 'ann@example.org': ['ann'] },
+ *   store: lmdbStore({ directory: './spool' }) })
  * await mta.run(shutdownSignal())
  */
 export function submissionServer(options: SubmissionServerOptions): SubmissionServer {
-  const { hostname, auth, host } = options
+  const { hostname, host } = options
   const mta = createMta({ name: 'submission', environment: withCachedDns(options.environment) })
   const router =
     options.nextHop === 'mx'
@@ -73,6 +74,7 @@ export function submissionServer(options: SubmissionServerOptions): SubmissionSe
     hopLimit(),
   ]
   const intake = mta.use(mailIntake({ hostname, transport: queue, policies }))
+  const auth = typeof options.auth === 'function' ? options.auth(mta) : options.auth
   const listen = (port: number, mode: 'starttls' | 'implicit'): ListenerHandle => {
     const target: ListenTarget = { host, port }
     return mta.use(smtpListener({ intake, ...target, profile: 'submission', auth, tls: { ...options.tls, mode } }))

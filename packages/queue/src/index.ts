@@ -1,5 +1,6 @@
 export type { Reactions, ResponseReaction, ResponseRule } from './classification.ts'
 export type { ConcurrencyTable, DestinationOptions, FeedbackOption } from './destination-rules.ts'
+export * from './etrn.ts'
 export * from './file-suppressions.ts'
 export * from './known-responses.ts'
 export type { LimitRule } from './limit-rules.ts'

@@ -56,6 +56,17 @@ test('a reply that was not made by reply() cannot split a line either', async ()
   await finish()
 })
 
+test.each([
+  ['x', 494],
+  ['ü', 247],
+] as const)('a reply that is too long for a line is cut, between characters: %s', async (character, count) => {
+  const text = character.repeat(1_000)
+  const { greeted, finish } = await rig({ mail: (): Reply => reply(550, '5.7.1', text) })
+  const client = await greeted()
+  expect(await client.says('MAIL FROM:<ann@example.net>\r\n')).toBe(`550 5.7.1 ${character.repeat(count)}\r\n`)
+  await finish()
+})
+
 test('commands out of order, unknown, unoffered or badly formed are refused with the right codes', async () => {
   const { connect, intake, finish } = await rig({}, { softErrorLimit: 1_000, hardErrorLimit: 1_000 })
   const client = await connect()

@@ -215,10 +215,18 @@ export class Conversation implements MailTerms {
   #obeyHost(verb: string, line: string): boolean {
     const handler = this.#rules.extensions?.verbs.get(verb)
     if (handler === undefined) {
-      if (HTTP.test(line)) return this.manners.dismiss('unknown', replies.NOT_HTTP)
-      return this.manners.refuse('unknown', replies.UNKNOWN_COMMAND)
+      return HTTP.test(line) ? this.#http() : this.manners.refuse('unknown', replies.UNKNOWN_COMMAND)
     }
     return this.#ask(verb.toLowerCase(), () => handler(line.slice(verb.length + 1), this.#dialogue.session))
+  }
+
+  /** What follows may be commands that somebody had a browser send: nobody is listened to any more, unless that is wanted. */
+  #http(): boolean {
+    const tests = this.#rules.gate?.tests
+    if (tests === undefined || !tests.pending('otherProtocol') || !tests.tolerates('otherProtocol'))
+      return this.manners.dismiss('unknown', replies.NOT_HTTP)
+    this.manners.caught('unknown', tests.fail('otherProtocol'))
+    return this.manners.refuse('unknown', replies.UNKNOWN_COMMAND)
   }
 
   #etrn(line: string): boolean {

@@ -322,6 +322,7 @@ function protocolTestConfig({ greetDelay, passed, passedFor, ...actions }: Proto
       earlyTalker: milliseconds(passedFor?.earlyTalker ?? '1d'),
       pipelining: milliseconds(passedFor?.pipelining ?? '30d'),
       bareNewline: milliseconds(passedFor?.bareNewline ?? '30d'),
+      otherProtocol: milliseconds(passedFor?.otherProtocol ?? '30d'),
     },
   }
 }

@@ -127,6 +127,7 @@ test.each<[string, Partial<RcptCommand>]>([
   ['NOTIFY=SUCCESS,FAILURE,DELAY', { notify: ['success', 'failure', 'delay'] }],
   ['ORCPT=rfc822;Bob+20Smith@example.org', { orcpt: 'rfc822;Bob+20Smith@example.org' }],
   ['ORCPT=X400;whatever NOTIFY=FAILURE', { orcpt: 'X400;whatever', notify: ['failure'] }],
+  ['ORCPT=rfc822;j+C3+BCrgen@example.org', { orcpt: 'rfc822;j+C3+BCrgen@example.org' }],
   ['ORCPT=utf-8;j\\x{FC}rgen@example.org', { orcpt: 'utf-8;j\\x{FC}rgen@example.org' }],
 ])('RCPT with %s', (parameters, command) => {
   expect(rcpt(parameters).command).toEqual({ recipient: { local: 'bob', domain: 'example.org' }, ...command })
@@ -145,6 +146,10 @@ test.each([
   'ORCPT=;bob',
   'ORCPT=rfc822;bob+0Ax@example.org',
   'ORCPT=rfc822;bob+2bx@example.org',
+  'ORCPT=rfc822;bob+7Fx@example.org',
+  'ORCPT=rfc822;bob+C3@example.org',
+  'ORCPT=rfc822;bob+C2+85@example.org',
+  'ORCPT=rfc822;bob+E2+80+A8@example.org',
   'ORCPT=utf-8;jürgen@example.org',
   `ORCPT=rfc822;${'x'.repeat(494)}`,
   'ORCPT=rfc822;a ORCPT=rfc822;a',

@@ -116,6 +116,44 @@ test('a bare newline is refused as ever, and recipients with it where that is as
   await finish()
 })
 
+const REQUEST = 'POST / HTTP/1.1\r\n'
+
+test.each([[undefined], [{}], [{ otherProtocol: 'drop' }]] as const)(
+  'a request in HTTP is hung up on, with the tests %j',
+  async (protocolTests) => {
+    const { connect, intake, finish } = await rig({}, protocolTests === undefined ? {} : { protocolTests })
+    const client = await connect(FROM)
+    await client.heard()
+    expect(await client.says(`${REQUEST}${HELLO}`)).toBe('554 5.5.1 This is a mail server\r\n')
+    expect(client.closed).toBe(true)
+    expect(intake.calls).toEqual(['refused unknown 554'])
+    await finish()
+  },
+)
+
+test('a request in HTTP and commands in its body: every recipient is refused where that is the action', async () => {
+  const { connect, intake, finish } = await rig({}, { protocolTests: { otherProtocol: 'enforce' } })
+  const client = await connect(FROM)
+  await client.heard()
+  expect(await client.says(REQUEST)).toBe('500 5.5.1 Command not recognized\r\n')
+  await client.says(HELLO)
+  expect(await client.says(ENVELOPE)).toBe('250 2.1.0 sender ok\r\n550 5.5.1 Protocol error\r\n')
+  expect(intake.calls[0]).toBe('refused unknown 550 other protocol')
+  expect(intake.calls).toContain('refused rcpt 550 other protocol')
+  await finish()
+})
+
+test('a request in HTTP that is ignored is reported, and is a command like any that is unknown', async () => {
+  const { connect, intake, finish } = await rig({}, { protocolTests: { otherProtocol: 'ignore' } })
+  const client = await connect(FROM)
+  await client.heard()
+  expect(await client.says(REQUEST)).toBe('500 5.5.1 Command not recognized\r\n')
+  await client.says(HELLO)
+  expect(await client.says(ENVELOPE)).toBe('250 2.1.0 sender ok\r\n250 2.1.5 recipient ok\r\n')
+  expect(intake.calls[0]).toBe('refused unknown 550 other protocol')
+  await finish()
+})
+
 test('a client that has passed neither waits nor is tested again, for as long as that is good', async () => {
   const clock = manualClock()
   const passed = passedClients(clock)

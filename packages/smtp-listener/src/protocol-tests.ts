@@ -6,6 +6,7 @@
  * - pipelining: a command behind one that has to be the last of a group (RFC 2920 §3.1), or behind any when the client
  *   has not said EHLO, or message data before our 354.
  * - bare newline: a command line that ends in LF alone. It is no command in any case.
+ * - other protocol: a request in HTTP, made by a browser that somebody tricked. Without this test it is hung up on at once.
  *
  * `ignore` reports and goes on, `enforce` refuses every recipient, so that the operator sees whom the mail was for, and
  * `drop` hangs up with 521. A failure is reported once per session and test. A client that is known to have passed a
@@ -14,7 +15,7 @@
 import { type Refusal, reply } from '@mailwright/core'
 import type { Barrier } from './client-gate.ts'
 
-export type ProtocolTest = 'earlyTalker' | 'pipelining' | 'bareNewline'
+export type ProtocolTest = 'earlyTalker' | 'pipelining' | 'bareNewline' | 'otherProtocol'
 export type TestAction = 'ignore' | 'enforce' | 'drop'
 export type TestActions = Readonly<Partial<Record<ProtocolTest, TestAction>>>
 
@@ -30,6 +31,7 @@ const REASONS: Readonly<Record<ProtocolTest, string>> = {
   earlyTalker: 'early talker',
   pipelining: 'command pipelining',
   bareNewline: 'bare newline',
+  otherProtocol: 'other protocol',
 }
 const PROTOCOL_ERROR = reply(550, '5.5.1', 'Protocol error')
 const GOODBYE = reply(521, '5.5.1', 'Protocol error')

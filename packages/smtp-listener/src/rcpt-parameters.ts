@@ -2,7 +2,7 @@
 import type { Notify } from '@mailwright/core'
 import { BAD_PARAMETER, badValue, DUPLICATE, parameter, UNSUPPORTED } from './parameter.ts'
 import type { MailTerms, Parsed } from './parameters.ts'
-import { isXtext } from './xtext.ts'
+import { isXtext, isXtextOfUtf8 } from './xtext.ts'
 
 export interface RcptParameters {
   readonly notify?: readonly Notify[]
@@ -52,10 +52,11 @@ function isNotice(word: string): word is Notify {
   return word === 'success' || word === 'failure' || word === 'delay'
 }
 
-/** `rfc822;xtext`, and with SMTPUTF8 `utf-8;` with characters as they are (RFC 6533 §3). */
+/** `rfc822;xtext`, also of UTF-8; and with SMTPUTF8 `utf-8;` with characters as they are (RFC 6533 §3). */
 function isOriginal(value: string, mode: 'ascii' | 'international'): boolean {
   const address = ORCPT.exec(value)?.[1]
   if (address === undefined || Buffer.byteLength(value) > LONGEST_ORCPT) return false
   const direct = mode === 'international' && /^utf-8;/i.test(value)
-  return isXtext(direct ? address.replace(NOT_ASCII, '') : address)
+  const encoded = direct ? address.replace(NOT_ASCII, '') : address
+  return isXtext(encoded) || isXtextOfUtf8(encoded)
 }

@@ -57,6 +57,8 @@ export const GO_AHEAD = '354 End data with <CR><LF>.<CR><LF>\r\n'
 
 /** Anything but printable ASCII. */
 const UNUSUAL = /[^\x20-\x7e]/
+/** Octets of text that leave room for code, enhanced code and CRLF within 512 (RFC 5321 §4.5.3.1.5). */
+const LONGEST_TEXT = 494
 
 /** A reply as it goes on the wire, CRLF included. */
 export function wireReply(answer: Reply): string {
@@ -81,5 +83,12 @@ function wireLines(code: number, lines: readonly string[], enhanced: string): st
 }
 
 function wireLine(line: string): string {
-  return UNUSUAL.test(line) ? wireText(line) : line
+  if (line.length <= LONGEST_TEXT && !UNUSUAL.test(line)) return line
+  const octets = Buffer.from(wireText(line))
+  if (octets.length <= LONGEST_TEXT) return octets.toString()
+  // The last character may have been cut in two.
+  return octets
+    .subarray(0, LONGEST_TEXT)
+    .toString()
+    .replace(/\ufffd$/, '')
 }
