@@ -102,6 +102,11 @@ describe('mail put back for routing', () => {
     expect(bench.smtp.delivered).toEqual(['bob@example.com'])
     expect(await bench.queue.requeue({})).toBe(1)
     await bench.clock.settle()
+    expect(bench.smtp.jobs.map(addressees).toSorted()).toEqual([
+      ['ann@example.org'],
+      ['ann@example.org'],
+      ['bob@example.com'],
+    ])
     expect(bench.smtp.delivered).toEqual(['bob@example.com', 'ann@example.org'])
   })
 
