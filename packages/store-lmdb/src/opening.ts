@@ -10,6 +10,7 @@ import { syncDirectory } from './body-file.ts'
 import type { BodyFiles } from './body-files.ts'
 import { counterValue, type Database, FORMAT, openDatabase, readCounter, rowCount } from './database.ts'
 import { storageFailure } from './failure.ts'
+import { checkKeys } from './keyring.ts'
 import type { LmdbStoreSettings } from './options.ts'
 import { type Doorkeeper, hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
 import { processMark } from './process-mark.ts'
@@ -31,7 +32,7 @@ export interface OpenSpool {
  * @throws MailwrightError `ERR_MAILWRIGHT_STORE_BUSY` when it has an owner; `ERR_MAILWRIGHT_CONFIG` when an operator
  * finds no spool; `ERR_MAILWRIGHT_STORE` when it cannot be read or written.
  */
-export async function openSpool({ directory, mapSize, access }: LmdbStoreSettings): Promise<OpenSpool> {
+export async function openSpool({ directory, mapSize, access, keyring }: LmdbStoreSettings): Promise<OpenSpool> {
   if (access === 'operator') await assertOperable(directory)
   // Looked at before the database is touched: a process that opens one database twice can lock itself out.
   else if (await isOwned(directory)) throw new MailwrightError('ERR_MAILWRIGHT_STORE_BUSY', `${directory} has an owner`)
@@ -46,7 +47,8 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
     if (access === 'owner')
       lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Doorkeeper>)
     const format = await checkedFormat(db, access)
-    const codec = new RecordCodec(undefined)
+    await checkKeys(db, keyring)
+    const codec = new RecordCodec(keyring)
     const generation = readCounter(db, 'generation') + 1
     if (access === 'operator') return { db, lock, generation, codec, aside: [] }
     await db.counters.put('generation', counterValue(generation))

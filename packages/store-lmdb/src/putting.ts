@@ -139,7 +139,7 @@ export class Putting {
       headLength: head.length,
       bodyLength: file.size,
       file: name,
-      crc: file.crc,
+      ...(file.frames === undefined ? { crc: file.crc } : { frames: file.frames }),
     }
     const plain = encodeMessage(facts, head, undefined)
     const record = codec.sealMessage(message.id, plain)

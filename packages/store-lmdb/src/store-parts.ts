@@ -52,7 +52,9 @@ export async function assemble(
 ): Promise<StoreParts> {
   const { db, codec, generation } = spool
   const counts = new Counts(db, generation)
-  const { directory, access, cacheBytes, minFree, compression, compressAbove } = settings
+  const { directory, access, cacheBytes, minFree, compression, compressAbove, keyring } = settings
+  const packer = compression && packerFor(compression, compressAbove)
+  const framing = packer === undefined && keyring === undefined ? undefined : { packer, keyring }
   const emit = (event: MailEvent): void => events.emit(event)
   const work = new Work((error) => emit({ type: 'failure', where: `the spool in ${directory}`, error }))
   const space = new StorageSpace(
@@ -73,7 +75,7 @@ export async function assemble(
     }
   }
   const cache = new RecordCache(cacheBytes)
-  const files = new BodyFiles(directory, await processMark(), generation)
+  const files = new BodyFiles(directory, await processMark(), generation, framing)
   const leases = new Leases(generation)
   const isLeased = (message: string, entry: number): boolean => leases.has(message, entry)
   const lanes: LaneBook = new LaneBook(db, isLeased, access === 'owner' ? correctHeads : undefined)
@@ -125,7 +127,7 @@ export async function assemble(
     quarantine,
     space,
     tables,
-    packer: compression === undefined ? undefined : packerFor(compression, compressAbove),
+    packer,
     work,
     transaction,
     announce,
