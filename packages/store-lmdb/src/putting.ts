@@ -181,8 +181,9 @@ export class Putting {
   }
 
   async #commitAsOperator({ message, record, rows, size }: Prepared): Promise<readonly Claim[] | undefined> {
-    const { tables, transaction } = this.#parts
+    const { inPlace, tables, transaction } = this.#parts
     const stored = await transaction(() => tables.insertNew(message, record, rows, size))
+    await inPlace()
     return stored ? NO_CLAIMS : undefined
   }
 

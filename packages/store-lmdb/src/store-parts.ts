@@ -7,7 +7,7 @@ import { isStorageFull, storageFailure } from './failure.ts'
 import { GroupCommit } from './group-commit.ts'
 import { LaneBook } from './lane-book.ts'
 import { Leases } from './leases.ts'
-import type { OpenSpool } from './opening.ts'
+import { assertInPlace, type OpenSpool } from './opening.ts'
 import type { LmdbStoreSettings } from './options.ts'
 import { type Packer, packerFor } from './packing.ts'
 import { processMark } from './process-mark.ts'
@@ -38,6 +38,8 @@ export interface StoreParts {
   readonly work: Work
   /** Runs `change` inside a write transaction of its own: all of it or nothing, on the disk when it resolves. */
   transaction<T>(change: () => T): Promise<T>
+  /** After a change by an operator: rejects when it was made to a file that is not the spool's any more. */
+  inPlace(): Promise<void>
   /** Tells those who wait for arrivals. */
   announce(): void
   /** The error to reject with when storage fails. Also keeps in mind that it was full. */
@@ -130,6 +132,7 @@ export async function assemble(
     packer,
     work,
     transaction,
+    inPlace: () => assertInPlace(directory, spool.inode),
     announce,
     failure,
   }
