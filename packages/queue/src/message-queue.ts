@@ -6,35 +6,42 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Claim,
   type Clock,
   type DeliveryJob,
   type Duration,
-  type EntriesQuery,
   idMaker,
-  isSelected,
   type Lifecycle,
+  type Limits,
   MailwrightError,
-  type MessageId,
-  type MessageSource,
   milliseconds,
   type Outcome,
-  type QueueEntry,
-  type QueueStats,
   type QueueStore,
   type RecipientId,
+  type ResponseCategory,
   type Router,
   type Scope,
-  type Selection,
+  type SuppressionList,
+  type Suspension,
   type Transport,
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
+import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
+import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { LimitGate } from './limit-gate.ts'
+import { type LimitRule, limitsOf } from './limit-rules.ts'
+import { memoryLimits } from './limits.ts'
+import { Operator, type QueueOperations } from './operations.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
+import { type StreamRules, type StreamsOption, streamOf } from './streams.ts'
+import { suppressing } from './suppressing-router.ts'
+import { SuspensionWatch } from './suspension-watch.ts'
 
 export interface MessageQueueOptions {
   /** Our name in notices. */
@@ -56,27 +63,35 @@ export interface MessageQueueOptions {
   /** Attempts a destination gets at first, and at most. Default 5 and 20. */
   readonly initialConcurrency?: number
   readonly concurrencyLimit?: number
+  /** The same and more, by transport or destination. */
+  readonly concurrency?: ConcurrencyTable
+  /** Mail that has a line of its own, by its labels. Default none. */
+  readonly streams?: StreamsOption
+  /** A message with more entries than this at one destination has a line of its own there. Default 10. */
+  readonly bulkAbove?: number
+  /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
+  readonly streamShare?: number
+  /** How many attempts, at once or in a time, for each tenant, campaign or whatever is labelled. Default none. */
+  readonly limits?: readonly LimitRule[]
+  /** Who keeps them. Default `memoryLimits()`; several nodes need one that they share. */
+  readonly limitKeeper?: Limits
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
+  /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
+  readonly suppressions?: SuppressionList
+  /** Answers after which a recipient that failed is put on that list. Default none; `unknown-recipient` suggests itself. */
+  readonly suppressAfter?: readonly ResponseCategory[]
   /** How long an attempt owns its entry without renewal. Default 10 min. */
   readonly lease?: Duration
 }
 
 /** The queue as its host sees it. */
-export interface MessageQueue extends Transport {
-  entries(query: EntriesQuery): Promise<readonly QueueEntry[]>
-  read(message: MessageId): Promise<MessageSource | undefined>
+export interface MessageQueue extends Transport, QueueOperations {
   /**
-   * Makes waiting entries due now and starts on them, also where a destination is being left alone as dead: that of
-   * `selection.lane`, or without it every one. Resolves with how many.
+   * How long ready mail has been waiting though there are slots for it, ms, for a gauge. Some ms are usual; more than the
+   * time the store takes to answer means that something is stuck.
    */
-  flush(selection: Selection): Promise<number>
-  /** Keeps entries from delivery, also those claimed and not yet tried; an attempt under way goes on. Resolves with how many. */
-  hold(selection: Selection, reason: string): Promise<number>
-  release(selection: Selection): Promise<number>
-  /** Removes entries, likewise. What an attempt under way comes to is then not recorded. Resolves with how many. */
-  remove(selection: Selection): Promise<number>
-  stats(): Promise<QueueStats>
+  readonly liveness: number
 }
 
 /**
@@ -95,19 +110,22 @@ export function messageQueue(options: MessageQueueOptions): Block<MessageQueue> 
 class QueueManager implements MessageQueue, Lifecycle {
   readonly name = 'queue'
   readonly capabilities: ReadonlySet<Capability>
+  readonly #options: MessageQueueOptions
   readonly #store: QueueStore
   readonly #scope: Scope
-  readonly #clock: Clock
   readonly #children: readonly Lifecycle[]
   readonly #dispatcher: Dispatcher
+  readonly #watch: SuspensionWatch
+  readonly #operator: Operator
   readonly #acceptance: AcceptanceParts
   readonly #giveUp = new AbortController()
+  #unlearn: (() => void) | undefined
 
   constructor(options: MessageQueueOptions, scope: Scope) {
     const { environment, events } = scope
+    this.#options = options
     this.#store = options.store
     this.#scope = scope
-    this.#clock = environment.clock
     const transports = new Map<string, Transport>()
     const children: Lifecycle[] = []
     for (const [name, given] of Object.entries(options.transports)) {
@@ -122,14 +140,35 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
+    if (options.suppressAfter !== undefined && options.suppressions === undefined)
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
+    const router = routerOf(options, environment.clock)
+    const usual: DestinationRules = {
+      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
+      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
+      failedCohortLimit: 1,
+      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      rateDelayMs: 0,
+      transportRateDelayMs: 0,
+    }
+    const rulesOf = destinationRules(options.concurrency, usual, (error) =>
+      events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
+    )
+    const recipientLimit = (lane: string): number => rulesOf(lane).recipientLimit
+    const streams: StreamRules = {
+      streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
+      bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
+    }
     const parts: AttemptParts = {
       store: options.store,
-      router: options.router,
+      router,
       transports,
       environment,
       events,
       hostname: options.hostname,
       nextId: () => ids.next(),
+      recipientLimit,
+      streams,
       retry: {
         schedule: dependable(options.retry ?? retryByAge(), (error) =>
           events.emit({ type: 'failure', where: 'the retry schedule', error }),
@@ -139,22 +178,34 @@ class QueueManager implements MessageQueue, Lifecycle {
       },
     }
     const scheduler = new Scheduler({
-      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
-      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
-      failedCohortLimit: 1,
+      ...usual,
+      mannersOf: rulesOf,
+      share: positiveShare(options.streamShare ?? 0.8),
       maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
       ahead: 50,
       aheadOfAll: 200,
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })
-    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    const { limits: rules = [], limitKeeper = memoryLimits() } = options
+    const applied = limitsOf(rules, (error) => events.emit({ type: 'failure', where: 'the key of a limit', error }))
+    const gateOf = (letGo: (claim: Claim) => void): LimitGate =>
+      new LimitGate({ limits: limitKeeper, limitsOf: applied, clock: environment.clock, events, leaseMs, letGo })
+    const call: Call = { signal: this.#giveUp.signal }
+    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, call, rules.length > 0 ? gateOf : undefined)
+    const { store } = options
+    const { clock } = environment
+    const dispatcher = this.#dispatcher
+    const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
+    this.#watch = new SuspensionWatch({ store, clock, events, apply })
+    this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
-      router: options.router,
+      router,
       environment,
       events,
-      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      recipientLimit,
+      streams,
       leaseMs,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
@@ -169,11 +220,13 @@ class QueueManager implements MessageQueue, Lifecycle {
         await child.start?.(call)
         started.push(child)
       }
+      await this.#watch.start()
     } catch (error) {
       // A queue that did not start is not stopped by the server: it must not keep the store from the next one.
       await this.#close(started)
       throw error
     }
+    this.#unlearn = learning(this.#options, this.#scope)
     this.#dispatcher.start()
   }
 
@@ -190,6 +243,8 @@ class QueueManager implements MessageQueue, Lifecycle {
   async stop(): Promise<void> {
     this.#giveUp.abort()
     await this.#dispatcher.drain()
+    this.#unlearn?.()
+    await this.#watch.stop()
     await this.#close(this.#children)
   }
 
@@ -219,50 +274,33 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
-  entries(query: EntriesQuery): Promise<readonly QueueEntry[]> {
-    return this.#store.entries(query)
-  }
+  entries: QueueOperations['entries'] = (query) => this.#operator.entries(query)
+  read: QueueOperations['read'] = (message) => this.#operator.read(message)
+  flush: QueueOperations['flush'] = (selection) => this.#operator.flush(selection)
+  hold: QueueOperations['hold'] = (selection, reason) => this.#operator.hold(selection, reason)
+  release: QueueOperations['release'] = (selection) => this.#operator.release(selection)
+  requeue: QueueOperations['requeue'] = (selection) => this.#operator.requeue(selection)
+  reroute: QueueOperations['reroute'] = (selection, to) => this.#operator.reroute(selection, to)
+  expire: QueueOperations['expire'] = (selection) => this.#operator.expire(selection)
+  remove: QueueOperations['remove'] = (selection) => this.#operator.remove(selection)
+  suspend: QueueOperations['suspend'] = (scope, about) => this.#operator.suspend(scope, about)
+  resume: QueueOperations['resume'] = (scope) => this.#operator.resume(scope)
+  suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
+  stats: QueueOperations['stats'] = () => this.#operator.stats()
+  shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
 
-  read(message: MessageId): Promise<MessageSource | undefined> {
-    return this.#store.read(message)
+  get liveness(): number {
+    return this.#dispatcher.liveness
   }
+}
 
-  async flush(selection: Selection): Promise<number> {
-    const now = this.#clock.now()
-    const count = await this.#store.reschedule(selection, now)
-    if (count > 0) this.#dispatcher.tell({ type: 'flushed', lane: selection.lane, now })
-    return count
-  }
+function routerOf({ router, suppressions }: MessageQueueOptions, clock: Clock): Router {
+  return suppressions === undefined ? router : suppressing(router, suppressions, clock)
+}
 
-  hold(selection: Selection, reason: string): Promise<number> {
-    return this.#recalling(selection, this.#store.hold(selection, reason))
-  }
-
-  async release(selection: Selection): Promise<number> {
-    const count = await this.#store.release(selection, this.#clock.now())
-    if (count > 0) this.#dispatcher.wake()
-    return count
-  }
-
-  remove(selection: Selection): Promise<number> {
-    return this.#recalling(selection, this.#store.remove(selection))
-  }
-
-  /** After a change, or half of one: what of it waits here for a slot is not tried as it was. */
-  async #recalling(selection: Selection, change: Promise<number>): Promise<number> {
-    let changed: number | undefined
-    try {
-      changed = await change
-      return changed
-    } finally {
-      const meant: Selection = { ...selection, held: undefined }
-      if (changed !== 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
-    }
-  }
-
-  stats(): Promise<QueueStats> {
-    return this.#store.stats()
-  }
+/** Begins to put those who fail on the list, where that is wanted; the result ends it. */
+function learning({ suppressions, suppressAfter }: MessageQueueOptions, scope: Scope): (() => void) | undefined {
+  return suppressions && suppressAfter && suppressBounces(scope, suppressions, suppressAfter)
 }
 
 function positive(option: string, value: number): number {
@@ -270,8 +308,16 @@ function positive(option: string, value: number): number {
   throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${option} of the queue must be at least 1, not ${value}`)
 }
 
+function positiveShare(value: number): number {
+  if (value > 0 && value <= 1) return value
+  throw new MailwrightError(
+    'ERR_MAILWRIGHT_CONFIG',
+    `streamShare of the queue must be above 0 and at most 1, not ${value}`,
+  )
+}
+
 /** A lane is written `transport:destination`, and `error` is where refused recipients go. */
 function assertTransportName(name: string): void {
-  if (name === '' || name.includes(':') || name === ERROR_TRANSPORT)
+  if (name === '' || /[:/]/.test(name) || name === ERROR_TRANSPORT)
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a name for a transport of the queue: ${name}`)
 }
