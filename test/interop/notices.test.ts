@@ -185,7 +185,15 @@ describe('a notice of Postfix', () => {
       const folder = temporaryFolder()
       const certificate = await selfSigned(folder)
       const { port, received } = await refusingServer()
-      const postfix = await startPostfix(folder, { settings: { relayhost: `[127.0.0.1]:${port}` } })
+      const postfix = await startPostfix(folder, {
+        settings: {
+          relayhost: `[127.0.0.1]:${port}`,
+          smtpd_tls_security_level: 'encrypt',
+          smtpd_tls_cert_file: join(folder, 'cert.pem'),
+          smtpd_tls_key_file: join(folder, 'key.pem'),
+        },
+      })
+      onTestFinished(() => postfix.stop())
       const bytes = Buffer.from('Message-ID: <1@example.org>\r\nSubject: hi\r\n\r\nHello\r\n')
       const path = verpAddress(mailbox('news@example.org'), mailbox('ann@example.com'))!
       const mail = { from: `${path.local}@${path.domain}`, to: 'ann@example.com', bytes, options: ['ENVID=QQ314'] }
