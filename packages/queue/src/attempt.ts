@@ -24,12 +24,14 @@ import {
   toOutcome,
 } from '@mailwright/core'
 import { tellAttempt } from './attempt-events.ts'
-import { type BounceParts, type Notice, type Notices, noticesFor } from './bounce.ts'
+import { type BounceParts, type Notices, noticesFor } from './bounce.ts'
+import { unreacting } from './classification.ts'
 import { lateRecipients } from './delay-warning.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
 import { expiredUntried } from './expiry.ts'
 import { carryOut, type InstructedParts, isInstructed } from './instructed.ts'
 import { ageFrom, expiryOf, isTooLate } from './lifetime.ts'
+import type { Notice } from './notice-report.ts'
 import type { RetryRules, RulesFor } from './retry-rules.ts'
 import { type ConcludingParts, type Conclusions, conclude } from './settlement.ts'
 import { suppressFailed } from './suppressing.ts'
@@ -99,7 +101,8 @@ export async function attempt(
     } else untried = overBefore(parts, claim, rules, startedAt)
     const answered = untried ?? (await deliver(parts, claim, lane, call))
     now = parts.environment.clock.now()
-    conclusions = conclude(claim, answered, now, rules, parts)
+    const isAnswer = untried === undefined && lane.transport !== ERROR_TRANSPORT
+    conclusions = conclude(claim, answered, now, rules, isAnswer ? parts : withoutReactions(parts))
   } catch (error) {
     if (call.signal.aborted) {
       received('answered', undefined)
@@ -146,6 +149,12 @@ export async function attempt(
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
     noticeLanes: also === undefined ? NO_LANES : [...lanesOf(also), ...lanesOf(aside)],
   }
+}
+
+/** What we have decided ourselves has a category, like any answer, and nothing else follows from that. */
+function withoutReactions(parts: AttemptParts): ConcludingParts {
+  const { environment, events, responses } = parts
+  return { environment, events, responses: responses && unreacting(responses) }
 }
 
 function receptionOf(untried: unknown, { unreachable }: Conclusions): Reception {

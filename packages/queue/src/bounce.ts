@@ -9,31 +9,19 @@ import {
   type Claim,
   type Environment,
   type Events,
-  type FailedOutcome,
   type Mailbox,
   MailwrightError,
   type MessageId,
-  type MessageSource,
   mailboxKey,
-  type NewMessage,
-  type OkOutcome,
   type Recipient,
   type Router,
 } from '@mailwright/core'
-import {
-  buildDsn,
-  type DsnAction,
-  type DsnRecipient,
-  type DsnReport,
-  dsnOptions,
-  fieldValue,
-  POSTMASTER_NOTICES,
-  UNRETURNABLE_NOTICES,
-} from '@mailwright/message'
+import { buildDsn, type DsnReport, fieldValue, POSTMASTER_NOTICES, UNRETURNABLE_NOTICES } from '@mailwright/message'
 import type { DelayedRecipient } from './delay-warning.ts'
+import { type Notice, noticeOf, reportOf, type ToldOfOne } from './notice-report.ts'
 import { type NoticeOptions, withStyle, writeNotice } from './notice-style.ts'
 import { concernsPostmaster, type PostmasterOptions } from './postmaster.ts'
-import { entriesOf, type Routed, routeAll } from './routing.ts'
+import { type Routed, routeAll } from './routing.ts'
 import type { FailedRecipient, SucceededRecipient } from './settlement.ts'
 
 export interface BounceParts {
@@ -53,12 +41,6 @@ export interface Told {
   readonly delayed: readonly DelayedRecipient[]
 }
 
-/** A notice ready to be stored. */
-export interface Notice {
-  readonly message: NewMessage
-  readonly source: MessageSource
-}
-
 export interface Bounce extends Notice {
   readonly to: Mailbox
   readonly recipients: readonly Recipient[]
@@ -71,8 +53,6 @@ export interface Notices {
   /** To the postmaster. */
   readonly copy: Notice | undefined
 }
-
-type ToldOfOne = FailedRecipient | SucceededRecipient | DelayedRecipient
 
 const KINDS = { failure: 'failed', success: 'delivered', delay: 'delayed', both: 'mixed' } as const
 
@@ -166,49 +146,6 @@ async function routeNotice(parts: BounceParts, to: Mailbox, call: Call): Promise
   const temporary = routed.find((each) => each.refusal!.code < 500)?.refusal
   if (temporary === undefined) return undefined
   throw new MailwrightError('ERR_MAILWRIGHT_UNEXPECTED', 'the sender cannot be routed now', { reply: temporary })
-}
-
-function reportOf(
-  parts: BounceParts,
-  { entry, options, message }: Claim,
-  sender: Mailbox | null,
-  to: Mailbox,
-  kind: DsnReport['kind'],
-  about: readonly ToldOfOne[],
-): DsnReport {
-  return {
-    kind,
-    hostname: parts.hostname,
-    id: parts.nextId(),
-    at: parts.environment.clock.now(),
-    to,
-    original: { id: entry.message, sender, arrivedAt: entry.arrivedAt, options, source: message },
-    recipients: about.map(recipientOf),
-  }
-}
-
-function recipientOf(about: ToldOfOne): DsnRecipient {
-  const { recipient, outcome } = about
-  return {
-    recipient,
-    reply: outcome.reply,
-    action: actionOf(outcome),
-    ...(outcome.remote === undefined ? {} : { remote: outcome.remote }),
-    ...('retryUntil' in about ? { retryUntil: about.retryUntil } : {}),
-  }
-}
-
-function noticeOf(report: DsnReport, source: MessageSource, routed: readonly Routed[]): Notice {
-  const { id, at } = report
-  const entries = entriesOf(routed, routed.length, at, undefined)
-  return { message: { id, sender: null, options: dsnOptions(report, source), arrivedAt: at, entries }, source }
-}
-
-/** RFC 3464 §2.3.3. Mail that an operator has thrown away counts as delivered. */
-function actionOf(outcome: FailedOutcome | OkOutcome | DelayedRecipient['outcome']): DsnAction {
-  if (outcome.status === 'failed') return 'failed'
-  if (outcome.status === 'deferred') return 'delayed'
-  return outcome.action === 'relayed' || outcome.action === 'expanded' ? outcome.action : 'delivered'
 }
 
 /** NOTIFY absent means failures are reported; NEVER, or a list without FAILURE, means they are not (RFC 3461 §4.1). */

@@ -93,6 +93,15 @@ export function responseReader(
   }
 }
 
+/** The same reader, for answers that nothing is to be done about. */
+export function unreacting(reader: ResponseReader): ResponseReader {
+  return {
+    reacts: 'no',
+    suppresses: 'no',
+    read: (outcome) => ({ category: reader.read(outcome).category, reaction: undefined }),
+  }
+}
+
 function prepared(reaction: ResponseReaction, report: (error: unknown) => void): PreparedReaction {
   const { retry, pause, suppress } = reaction
   return {

@@ -35,7 +35,7 @@ export function lateRecipients(
   })
 }
 
-/** The status that RFC 2852 §4.1.4 wants for mail that is late by the sender's own time. */
+/** Late by the sender's own time: delivery time expired (RFC 3463 X.4.7), for now. */
 function timeIsOver(outcome: DeferredOutcome): DeferredOutcome {
   return { ...outcome, reply: reply(450, '4.4.7', outcome.reply.text) }
 }

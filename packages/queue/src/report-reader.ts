@@ -12,10 +12,7 @@ import {
   type Call,
   type Capability,
   type DeliveryJob,
-  type EventOf,
-  type Events,
   type Lifecycle,
-  type Mailbox,
   type Outcome,
   type RecipientId,
   reply,
@@ -27,19 +24,8 @@ import {
   throwIfAborted,
   toOutcome,
 } from '@mailwright/core'
-import {
-  type DeliveryReport,
-  type FeedbackReport,
-  firstBytes,
-  parseDsn,
-  parseFeedbackReport,
-  parseVerp,
-  type ReportedRecipient,
-  type VerpReading,
-  type VerpStyle,
-} from '@mailwright/message'
-
-export type ReceivedNotice = EventOf<'notice.received'>
+import { firstBytes, type VerpStyle } from '@mailwright/message'
+import { type ReceivedNotice, receivedNotices } from './received-notice.ts'
 
 export interface ReportReaderOptions {
   /** Where mail goes that is no report we can read, e.g. a mailbox that somebody looks into. */
@@ -102,70 +88,27 @@ class ReportReader implements Transport, Lifecycle {
   }
 
   async deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
-    let notices: readonly Noticed[] | undefined
+    let notices: readonly ReceivedNotice[] | undefined
     try {
-      notices = await this.#read(job, call)
-      for (const notice of notices ?? []) await this.#suppress(notice)
+      const bytes = await firstBytes(job.message, call, READ_LIMIT)
+      notices = receivedNotices(job, bytes, this.#options.verp)
+      if (notices !== undefined) notices = await Promise.all(notices.map((notice) => this.#suppressed(notice)))
     } catch (error) {
       throwIfAborted(call)
       this.#scope.events.emit({ type: 'failure', where: `reading report ${job.id}`, error })
       return sameOutcome(job.envelope, toOutcome(error))
     }
     if (notices === undefined) return this.#otherwise.deliver(job, call)
-    tell(this.#scope.events, notices)
+    const { events } = this.#scope
+    if (events.wants('notice.received')) for (const notice of notices) events.emit(notice)
     return sameOutcome(job.envelope, { status: 'ok', action: 'delivered', reply: READ })
   }
 
-  /** What the message reports; undefined when that cannot be read or believed. */
-  async #read(job: DeliveryJob, call: Call): Promise<readonly Noticed[] | undefined> {
-    const bytes = await firstBytes(job.message, call, READ_LIMIT)
-    const complaint = parseFeedbackReport(bytes)
-    if (complaint !== undefined) return this.#complaints(job, complaint)
-    const report = parseDsn(bytes)
-    if (report === undefined) return undefined
-    const path = this.#pathOf(job.envelope.recipients.map(({ original }) => original))
-    if (path === undefined && this.#options.verp?.secret !== undefined) return undefined
-    // A return path is about one recipient, whatever else the report may say.
-    const worst = report.recipients.find(({ action }) => action === 'failed') ?? report.recipients[0]!
-    const recipients = path === undefined ? report.recipients : [worst]
-    return recipients.map((about) => noticeOf(job, report, about, path))
-  }
-
-  #complaints(job: DeliveryJob, report: FeedbackReport): readonly Noticed[] | undefined {
-    const { original, sender } = report
-    const path = this.#pathOf([sender, original?.sender, ...job.envelope.recipients.map((each) => each.original)])
-    if (path === undefined && this.#options.verp?.secret !== undefined) return undefined
-    const about = path === undefined ? report.recipients : [path.recipient]
-    const recipients: readonly (Mailbox | undefined)[] = about.length === 0 ? [undefined] : about
-    return recipients.map((recipient) => ({
-      type: 'notice.received',
-      kind: 'complaint',
-      message: job.id,
-      recipient,
-      sender: path?.sender ?? sender ?? original?.sender ?? undefined,
-      signed: path?.signed ?? false,
-      reportingMta: report.reportingMta,
-      envelopeId: report.envelopeId,
-      messageId: original?.messageId,
-      feedback: report.type,
-    }))
-  }
-
-  /** The first of the addresses that is a return path of ours. */
-  #pathOf(addresses: readonly (Mailbox | null | undefined)[]): VerpReading | undefined {
-    const { verp } = this.#options
-    if (verp === undefined) return undefined
-    for (const address of addresses) {
-      const path = address && parseVerp(address, verp)
-      if (path) return path
-    }
-    return undefined
-  }
-
-  async #suppress(notice: Noticed): Promise<void> {
+  /** Puts whom a notice is about on the list, where that is due. */
+  async #suppressed(notice: ReceivedNotice): Promise<ReceivedNotice> {
     const { suppressions, suppressWhen = isOver } = this.#options
     const { recipient } = notice
-    if (suppressions === undefined || recipient === undefined || !suppressWhen(notice)) return
+    if (suppressions === undefined || recipient === undefined || !suppressWhen(notice)) return notice
     const suppression: Suppression = {
       address: recipient,
       cause: notice.kind === 'complaint' ? 'complaint' : 'bounce',
@@ -173,39 +116,11 @@ class ReportReader implements Transport, Lifecycle {
       since: this.#scope.environment.clock.now(),
     }
     await suppressions.add(suppression)
-    notice.suppressed = true
-  }
-}
-
-type Noticed = { -readonly [Key in keyof ReceivedNotice]: ReceivedNotice[Key] }
-
-function noticeOf(
-  job: DeliveryJob,
-  report: DeliveryReport,
-  about: ReportedRecipient,
-  path: VerpReading | undefined,
-): Noticed {
-  return {
-    type: 'notice.received',
-    kind: about.action === 'failed' ? 'bounce' : about.action === 'delayed' ? 'delay' : 'success',
-    message: job.id,
-    recipient: path?.recipient ?? about.original ?? about.address,
-    sender: path?.sender ?? report.original?.sender ?? undefined,
-    signed: path?.signed ?? false,
-    status: about.status,
-    diagnostic: about.diagnostic,
-    remoteMta: about.remoteMta,
-    reportingMta: report.reportingMta,
-    envelopeId: report.envelopeId,
-    messageId: report.original?.messageId,
+    return { ...notice, suppressed: true }
   }
 }
 
 function isOver({ kind, status, feedback }: ReceivedNotice): boolean {
   if (kind === 'complaint') return feedback !== 'not-spam' && feedback !== 'auth-failure'
   return kind === 'bounce' && status !== undefined && NO_SUCH_ADDRESS.test(status)
-}
-
-function tell(events: Events, notices: readonly Noticed[]): void {
-  if (events.wants('notice.received')) for (const notice of notices) events.emit(notice)
 }

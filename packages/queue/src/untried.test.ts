@@ -1,8 +1,8 @@
-import { type MailOptions, type Outcome, replyLine } from '@mailwright/core'
+import { type MailOptions, type Outcome, reply, replyLine } from '@mailwright/core'
 import { deferred, delivered, failed, testJob } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { retryAfter } from './retry.ts'
-import { CALL, caredFor, type QueueBench } from './testing-support/queue-bench.ts'
+import { CALL, caredFor, type QueueBench, type Routes } from './testing-support/queue-bench.ts'
 
 const started = caredFor()
 const MINUTE = 60_000
@@ -182,6 +182,24 @@ describe('what answers are about', () => {
         since: now,
         until: now + 30 * 24 * HOUR,
       },
+    ])
+  })
+
+  it('is nothing to react to where we have decided ourselves', async () => {
+    const greylisted = deferred('450 4.2.0 greylisted')
+    const reactions = { greylist: { as: 'deferral' }, 'unknown-recipient': { as: 'deferral' } } as const
+    const routes: Routes = {
+      'eve@example.org': { kind: 'refuse', reply: reply(550, '5.1.1', 'no such user') },
+    }
+    const bench = await started({ outcomes: { '*': greylisted }, reactions, routes })
+    await bench.send({ to: ['ann@example.org', 'eve@example.org'], sender: null })
+    await bench.clock.settle()
+    await bench.queue.expire({ recipient: 'ann@example.org' })
+    await bench.clock.settle()
+    expect(endings(bench).toSorted()).toEqual([
+      'deferred 450 4.2.0 greylisted',
+      'failed 550 5.1.1 no such user',
+      'failed 550 5.4.7 Expired by the operator; last: 450 4.2.0 greylisted',
     ])
   })
 

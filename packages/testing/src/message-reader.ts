@@ -8,6 +8,8 @@ export interface MessageReader {
   line(): string | undefined
   /** The next message up to the final dot, if it has arrived; only `CRLF . CRLF` ends one. */
   message(): Buffer | undefined
+  /** So many bytes as they are, if they have arrived. */
+  bytes(count: number): Buffer | undefined
   /** Forgets what is waiting, as STARTTLS demands. */
   clear(): void
 }
@@ -69,6 +71,7 @@ export function messageReader(): MessageReader {
       take(3)
       return unstuffed(stuffed)
     },
+    bytes: (count: number): Buffer | undefined => (end - start < count ? undefined : take(count)),
     clear(): void {
       start = 0
       end = 0

@@ -35,6 +35,7 @@ const STAGES: Readonly<Record<string, MxStage>> = {
   MAIL: 'mail',
   RCPT: 'rcpt',
   DATA: 'data',
+  BDAT: 'bdat',
   RSET: 'rset',
   NOOP: 'noop',
   QUIT: 'quit',
@@ -46,10 +47,13 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
   const counts = new Map<MxStage, number>()
   const gone = new AbortController()
   let wire: Wire = start
-  let phase: 'greeting' | 'commands' | 'message' | 'mute' = 'greeting'
+  let phase: 'greeting' | 'commands' | 'message' | 'chunk' | 'mute' = 'greeting'
   let secure = false
   let greeted = false
   let envelope: Envelope | undefined
+  /** The chunk that a BDAT has announced, and those before it. */
+  let announced = { line: '', size: 0, last: false }
+  let chunks: Buffer[] = []
   let working = false
   const voice = mxVoice({
     wire: () => wire,
@@ -87,11 +91,15 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
     if (working) return
     working = true
     try {
-      while (!gone.signal.aborted && (phase === 'commands' || phase === 'message')) {
+      while (!gone.signal.aborted && (phase === 'commands' || phase === 'message' || phase === 'chunk')) {
         if (phase === 'message') {
           const data = reader.message()
           if (data === undefined) break
           await endOfMessage(data)
+        } else if (phase === 'chunk') {
+          const data = reader.bytes(announced.size)
+          if (data === undefined) break
+          await endOfChunk(data)
         } else {
           const line = reader.line()
           if (line === undefined) break
@@ -121,10 +129,12 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
 
   async function handle(line: string): Promise<void> {
     const verb = line.slice(0, 8).split(/[ :]/)[0]!.toUpperCase()
-    const stage = STAGES[verb] ?? 'other'
+    const known = STAGES[verb] ?? 'other'
+    const stage = known === 'bdat' && !options.extensions.includes('CHUNKING') ? 'other' : known
     const nth = (counts.get(stage) ?? 0) + 1
     counts.set(stage, nth)
     const argument = /^(?:MAIL FROM|RCPT TO):\s*<([^>]*)>\s*(.*)$/i.exec(line)
+    if (stage === 'bdat') return bdat(line)
     checkPipelining(stage)
     const answer = ask({ stage, line, nth, address: argument?.[1] })
     switch (stage) {
@@ -147,6 +157,7 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
         return
       case 'rset':
         envelope = undefined
+        chunks = []
         await give(answer, '250 2.0.0 forgotten')
         return
       default:
@@ -231,6 +242,27 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
     if (kept?.startsWith('3') === true && phase === 'commands') phase = 'message'
   }
 
+  /** BDAT (RFC 3030): its chunk comes behind it whatever we think of it, and is answered when it is there. */
+  async function bdat(line: string): Promise<void> {
+    const parts = /^BDAT (\d{1,15})( LAST)?$/i.exec(line)
+    if (parts === null) return void (await give({}, '501 5.5.4 syntax'))
+    announced = { line, size: Number(parts[1]), last: parts[2] !== undefined }
+    phase = 'chunk'
+  }
+
+  async function endOfChunk(data: Buffer): Promise<void> {
+    phase = 'commands'
+    const { line, last } = announced
+    if (envelope === undefined) return void (await give({}, '503 5.5.1 MAIL first'))
+    if (envelope.recipients.length === 0) return void (await give({}, '554 5.5.1 no valid recipients'))
+    chunks.push(data)
+    if (last) return endOfMessage(Buffer.concat(chunks))
+    options.log.push(`C: <chunk of ${data.length} bytes>`)
+    const answer = ask({ stage: 'bdat', line, nth: counts.get('bdat')! })
+    const kept = await give(answer, `250 2.0.0 ${data.length} octets`)
+    if (kept?.startsWith('2') !== true) envelope = undefined
+  }
+
   async function endOfMessage(data: Buffer): Promise<void> {
     options.log.push(`C: <message of ${data.length} bytes>`)
     const nth = (counts.get('message') ?? 0) + 1
@@ -242,6 +274,7 @@ export function mxConnection(start: Wire, options: MxConnectionOptions): () => v
       options.received({ ...done, recipients: [...recipients], data, secure, connection: options.connection })
     }
     phase = 'commands'
+    chunks = []
     if (options.protocol === 'lmtp') record(await answerEach(done.recipients, nth))
     else {
       const answer = ask({ stage: 'message', line: '<message>', nth })

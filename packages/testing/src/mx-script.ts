@@ -1,7 +1,7 @@
 /** What a scripted MX is told to do: data where it can be, a function where a simulation decides. */
 import { MailwrightError } from '@mailwright/core'
 
-/** The places of a dialogue where something can be scripted. `message` is the final dot. */
+/** The places of a dialogue where something can be scripted. `message` is the final dot, or the last chunk of BDAT. */
 export type MxStage =
   | 'greeting'
   | 'ehlo'
@@ -11,6 +11,7 @@ export type MxStage =
   | 'mail'
   | 'rcpt'
   | 'data'
+  | 'bdat'
   | 'message'
   | 'rset'
   | 'noop'

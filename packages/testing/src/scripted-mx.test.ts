@@ -100,6 +100,54 @@ describe('a healthy MX', () => {
     expect(mx.open).toBe(0)
   })
 
+  it('takes messages in chunks, byte for byte, where it offers that', async () => {
+    const { mx, connect } = await talk({ extensions: ['PIPELINING', 'CHUNKING', 'BINARYMIME'] })
+    const client = await connect()
+    await client.transcript(`
+      S: 220
+      C: EHLO client.example.org
+      S: 250-mx.example.net
+      S: 250-PIPELINING
+      S: 250-CHUNKING
+      S: 250 BINARYMIME
+      C: MAIL FROM:<ann@example.org> BODY=BINARYMIME
+      C: RCPT TO:<bob@example.net>
+      S: 250 2.1.0
+      S: 250 2.1.5
+    `)
+    client.sendRaw('BDAT 5\r\n\r\n.\r\nBDAT 2 LAST\r\n\n.')
+    await client.expect('250 2.0.0 5 octets')
+    await client.expect('250 2.0.0 taken')
+    expect(mx.messages.map(({ data }) => data.toString())).toEqual(['\r\n.\r\n\n.'])
+    client.sendRaw('BDAT 1 LAST\r\nxNOOP\r\n')
+    await client.expect(503)
+    await client.expect(250)
+    await client.command('BDAT x', 501)
+    mx.assertDone()
+    client.destroy()
+  })
+
+  it('refuses chunks for nobody, and drops what began with one it has refused', async () => {
+    const { mx, connect } = await talk({
+      extensions: ['CHUNKING'],
+      script: [{ at: 'bdat', reply: '452 4.3.1 full', times: 1 }],
+    })
+    const client = await connect()
+    await client.expect(220)
+    await client.command('EHLO client.example.org', 250)
+    await client.command('MAIL FROM:<ann@example.org>', 250)
+    client.sendRaw('BDAT 1 LAST\r\nx')
+    await client.expect(554)
+    await client.command('RCPT TO:<bob@example.net>', 250)
+    client.sendRaw('BDAT 1\r\nx')
+    await client.expect(452)
+    client.sendRaw('BDAT 1 LAST\r\ny')
+    await client.expect(503)
+    expect(mx.messages).toEqual([])
+    mx.assertDone()
+    client.destroy()
+  })
+
   it('refuses commands out of order', async () => {
     const { connect } = await talk()
     await (await connect()).transcript(`
