@@ -131,14 +131,19 @@ describe('campaigns', () => {
   })
 
   it('have no more than their share of all slots while others wait', async () => {
-    const { send, smtp, clock } = await started({ streams: ['campaign'], maxAttempts: 10, takes: '1s' })
+    const { send, smtp, clock } = await started({
+      streams: ['campaign'],
+      streamShare: 0.3,
+      maxAttempts: 10,
+      takes: '1s',
+    })
     // Ten at once, while nobody else wants the slots.
     for (let turn = 0; turn < 40; turn++) await send({ to: [`ann@d${turn}.example`], options: campaign('all') })
     expect(smtp.busy).toBe(10)
     for (let turn = 0; turn < 10; turn++) await send({ to: [`bob@s${turn}.example`] })
     await clock.advance('1s')
     const others = smtp.jobs.slice(10, 20).filter(({ lane }) => lane?.stream === undefined)
-    expect(others.length).toBeGreaterThanOrEqual(2)
+    expect(others.length).toBeGreaterThanOrEqual(7)
     await clock.advance('10s')
     expect(smtp.delivered).toHaveLength(50)
   })

@@ -123,6 +123,19 @@ describe('a limit of how many at once', () => {
     ])
   })
 
+  it('keeps a place for who has waited for it, though others get a slot before', async () => {
+    const bench = await running({ ...atOnce(1), maxAttempts: 2 })
+    const { put, clock } = bench
+    for (const id of ['first', 'second']) await put(A, { ...acme, id })
+    await clock.settle()
+    // No slot is left when the place is: these wait for one already.
+    for (const lane of ['smtp:b.example', 'smtp:c.example', 'smtp:d.example']) await put(lane)
+    await put('smtp:e.example', { ...acme, id: 'third' })
+    await clock.advance('1m')
+    const its = bench.tried.filter(([id]) => !id.startsWith('m'))
+    expect(its.map(([id]) => id)).toEqual(['first', 'second', 'third'])
+  })
+
   it('sends what there is no room for back for a moment, uncounted', async () => {
     const bench = await running(atOnce(1))
     for (let turn = 0; turn < 300; turn++) await bench.put(A, acme)

@@ -377,15 +377,16 @@ export class Scheduler<C extends InHand = Claim> {
   #plan(effects: Effect<C>[] = []): readonly Effect<C>[] {
     if (this.#turns.holding.size > 0) this.#serve(effects)
     if (this.#draining) return effects
-    /** Lines that are not just waiting for a slot of their destination. */
+    /** Lines that are not just waiting for a slot of their destination. One that is claimed from is met again at the end. */
     let able = 0
     for (const line of this.#ready) {
       if (this.#slots.left === 0) return effects
-      const room = this.#slots.room(line, 'backlog')
+      const room = line.claiming ? 0 : this.#slots.room(line, 'backlog')
       if (line.claiming || room > 0) able += 1
-      if (line.claiming || room === 0) continue
+      if (room === 0) continue
       // While something is in hand a claim can wait until it brings a batch.
       if (line.waiting.length > 0 && room * 2 < this.#slots.aheadOf(line)) continue
+      able -= 1
       line.claiming = true
       line.movedAt = this.#now
       this.#promise(line, room)
@@ -393,7 +394,7 @@ export class Scheduler<C extends InHand = Claim> {
       this.#ready.delete(line)
       this.#ready.add(line)
       effects.push({ type: 'claim', lane: line.key, limit: room })
-      if (effects.length > this.#options.surveyLimit) break
+      if (effects.length > this.#options.surveyLimit) return effects
     }
     const hungry = able < this.#options.surveyLimit && this.#book.suspended !== 'all'
     if (this.#surveyWanted && !this.#surveying && hungry) this.#survey(effects)
