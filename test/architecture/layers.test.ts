@@ -20,6 +20,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'smtp-transport': MESSAGE,
   'local-delivery': MESSAGE,
   'store-lmdb': CORE,
+  redis: CORE,
   dns: CORE,
   sasl: CORE,
   observe: CORE,
@@ -31,6 +32,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
 const OWNED: Readonly<Record<string, string>> = {
   'smtp-server': 'smtp-listener',
   lmdb: 'store-lmdb',
+  ioredis: 'redis',
   'lru-cache': 'dns',
   pino: 'observe',
   jose: 'sasl',
