@@ -15,6 +15,14 @@ export function entryStatus({
   return attempts > 0 ? 'deferred' : 'waiting'
 }
 
+/** The lane of entries with an instruction: no destination, so that it is never dead nor suspended. */
+export const INSTRUCTED_LANE = 'operator:'
+
+/** The lane from which an entry is claimed: its own, or while it has an instruction the one for those. */
+export function claimLane({ lane, instruction }: Pick<QueueEntry, 'lane' | 'instruction'>): string {
+  return instruction === undefined ? lane : INSTRUCTED_LANE
+}
+
 /**
  * Whether all conditions of the selection hold for the entry. A recipient condition holds when it holds for any
  * recipient still to be served.
@@ -23,8 +31,9 @@ export function entryStatus({
  * isSelected({ recipient: '@example.com', held: true }, entry)
  */
 export function isSelected(selection: Selection, entry: QueueEntry): boolean {
-  const { messages, lane, held, status, labels, arrivedBefore, arrivedSince, atLeast, atMost } = selection
+  const { messages, entries, lane, held, status, labels, arrivedBefore, arrivedSince, atLeast, atMost } = selection
   if (messages !== undefined && !messages.includes(entry.message)) return false
+  if (entries?.some((each) => each.message === entry.message && each.entry === entry.entry) === false) return false
   if (lane !== undefined && lane !== entry.lane && lane !== destinationKey(entry.lane)) return false
   if (held !== undefined && held !== (entry.held !== undefined)) return false
   if (status !== undefined && status !== entryStatus(entry)) return false

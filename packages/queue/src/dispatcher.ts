@@ -2,7 +2,17 @@
  * Carries out what the scheduler decides: claims from the store, runs attempts, and tells the scheduler how they ended.
  * One timer waits for the next due time; leases of long attempts are renewed by another.
  */
-import { type Arrival, type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
+import {
+  type Arrival,
+  type Call,
+  type Claim,
+  type Clock,
+  claimLane,
+  hasCode,
+  type QueueStore,
+  type Suspension,
+  type Timer,
+} from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt, type Reception, returnUntried } from './attempt.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
@@ -61,6 +71,9 @@ export class Dispatcher {
     this.tell({ type: 'woken', now: this.#clock.now() })
   }
 
+  /** What is not to be tried until further notice: all there is of it. */
+  suspend(_suspensions: readonly Suspension[]): void {}
+
   /** Whether mail about to be stored may be claimed with its put; never while draining. */
   reserve(lane: string): boolean {
     if (!this.#running) return false
@@ -96,7 +109,7 @@ export class Dispatcher {
   #take(claim: Claim): void {
     this.#active.add(claim)
     this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
-    const { lane } = claim.entry
+    const lane = claimLane(claim.entry)
     const waiting = this.#inHand.get(lane)
     if (waiting === undefined) this.#inHand.set(lane, [claim])
     else waiting.push(claim)
@@ -150,7 +163,7 @@ export class Dispatcher {
    * while the settlement waits for its commit.
    */
   #begin(claim: Claim): void {
-    const { lane } = claim.entry
+    const lane = claimLane(claim.entry)
     const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
