@@ -40,6 +40,7 @@ export function countEvents(events: Events): EventCounts {
   let notices = 0
   let undeliverable = 0
   let corrupt = 0
+  let unsafe = 0
   let failures = 0
   let refusing = 0
 
@@ -86,6 +87,9 @@ export function countEvents(events: Events): EventCounts {
       case 'store.corrupt':
         corrupt++
         return
+      case 'store.unsafe':
+        unsafe++
+        return
       case 'store.refusing':
         refusing = event.reply === null ? 0 : 1
         return
@@ -119,6 +123,7 @@ export function countEvents(events: Events): EventCounts {
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
+      counter('store_unsafe_total', 'Settings of storage found by which accepted mail may be lost.', one(unsafe)),
       counter('store_corrupt_total', 'Stored records that could not be read.', one(corrupt)),
       counter('failures_total', "Things that went wrong and are nobody's mail.", one(failures)),
     ]

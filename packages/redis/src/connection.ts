@@ -48,6 +48,9 @@ export function makeSubscriber(options: RedisConnectionOptions): RedisClient {
   return dial(options, { ...COMMON, enableOfflineQueue: true, maxRetriesPerRequest: null, autoResubscribe: true })
 }
 
+/** Answers as they have always been, whatever the protocol. */
+const REPLIES = { replyMapping: 'legacy' } as const
+
 const COMMON: RedisOptions = {
   lazyConnect: true,
   keyPrefix: '',
@@ -57,25 +60,31 @@ const COMMON: RedisOptions = {
   reconnectOnError: (error) => error.message.startsWith('READONLY'),
 }
 
-function dial({ url, connection, cluster, clusterOptions, client }: RedisConnectionOptions, ours: RedisOptions): RedisClient {
+function dial(options: RedisConnectionOptions, ours: RedisOptions): RedisClient {
+  const { url, connection, cluster, clusterOptions, client } = options
   if (client instanceof Cluster) return client.duplicate([], clusterSettings(client.options, ours))
   if (client !== undefined) return client.duplicate(ours)
   if (cluster !== undefined) return new Cluster([...cluster], clusterSettings(clusterOptions ?? {}, ours))
-  const settings = { ...connection, ...ours }
+  const settings = { ...connection, ...ours, ...REPLIES }
   if (url !== undefined) return new Redis(url, settings)
   if (connection !== undefined) return new Redis(settings)
   throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'Redis needs a url, a connection, a cluster or a client')
 }
 
-function clusterSettings(given: ClusterOptions, ours: RedisOptions): ClusterOptions {
-  const { lazyConnect, keyPrefix, enableOfflineQueue, enableAutoPipelining, ...ofNodes } = ours
+type NodeOptions = NonNullable<ClusterOptions['redisOptions']>
+
+function clusterSettings(
+  given: ClusterOptions,
+  ours: RedisOptions,
+): ClusterOptions & { redisOptions: NodeOptions & typeof REPLIES } {
+  const { lazyConnect = true, enableOfflineQueue, retryStrategy, reconnectOnError, ...ofNodes } = ours
   return {
     ...given,
-    lazyConnect: lazyConnect ?? true,
-    keyPrefix,
-    enableAutoPipelining,
+    lazyConnect,
+    keyPrefix: '',
+    enableAutoPipelining: false,
     enableOfflineQueue,
     clusterRetryStrategy: (times) => Math.min(times * 50, 2_000),
-    redisOptions: { ...given.redisOptions, ...ofNodes },
-  } as ClusterOptions
+    redisOptions: { ...given.redisOptions, ...ofNodes, ...REPLIES },
+  }
 }

@@ -10,7 +10,7 @@ export const STORAGE_AWAY: Reply<TransientCode> = reply(451, '4.3.0', 'Mail stor
 const FULL = /^(?:OOM|MISCONF)\b|\bOOM command not allowed|\bMISCONF\b/
 /** Nobody knows whether the command was carried out. */
 const LOST = /^(?:Connection is closed|Command aborted due to connection close|Reached the max retries per request)/
-/** Not sent at all. */
+/** Not sent at all, by ioredis. */
 const UNSENT = /isn't (?:writeable|ready) and enableOfflineQueue/
 const SOCKET_CODES: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE', 'ECONNREFUSED', 'ETIMEDOUT'])
 
@@ -40,9 +40,19 @@ export function isSilence(error: unknown): boolean {
   return textOf(error) === 'Command timed out'
 }
 
-/** Whether the server has answered, so that what became of the command is known: nothing. */
-export function isAnswered(error: unknown): boolean {
-  return UNSENT.test(textOf(error)) || (error instanceof Error && error.name === 'ReplyError')
+/** A request that was not sent. */
+export class NotSent extends Error {
+  override readonly name: string = 'NotSent'
+}
+
+/** Whether it is certain that a failed request changed nothing: it was not sent, or the server has refused it. */
+export function changedNothing(error: unknown): boolean {
+  const cause = error instanceof MailwrightError ? error.cause : error
+  return (
+    cause instanceof NotSent ||
+    UNSENT.test(textOf(cause)) ||
+    (cause instanceof Error && cause.name === 'ReplyError' && !isUnknownScript(cause))
+  )
 }
 
 /** Whether the server does not know the script, because it was started anew. */

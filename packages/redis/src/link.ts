@@ -5,10 +5,9 @@
  * that stays away or says nothing is given up: the request fails in bounded time.
  */
 import { randomBytes } from 'node:crypto'
-import { MailwrightError } from '@mailwright/core'
 import { Cluster } from 'ioredis'
 import type { RedisClient } from './connection.ts'
-import { isConnectionLost, isSilence, isUnknownScript, storeFailure } from './failure.ts'
+import { isConnectionLost, isSilence, isUnknownScript, NotSent, storeFailure } from './failure.ts'
 import { REMEMBERED_ANSWERS } from './lua.ts'
 import type { Script } from './script.ts'
 
@@ -39,6 +38,7 @@ export class Link {
   #requests = 0
   #underWay = 0
   #isUp = false
+  #isClosed = false
   #lastError: unknown
   #gathering = false
   #awaitingReturn: ((back: boolean) => void)[] = []
@@ -68,10 +68,14 @@ export class Link {
     }
   }
 
-  /** Lets go of the connection after what is under way. */
-  async close(): Promise<void> {
+  /** Resolves when nothing is under way. */
+  async rest(): Promise<void> {
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#awaitingRest.push(resolve))
-    this.#isUp = false
+  }
+
+  /** Lets go of the connection. */
+  close(): void {
+    this.#isClosed = true
     this.client.disconnect()
   }
 
@@ -100,9 +104,8 @@ export class Link {
   }
 
   async #request(command: Command, script: Script, args: readonly Argument[], number: number): Promise<unknown> {
-    if (!this.#isUp) throw storeFailure(this.#lastError ?? new Error('there is no connection to Redis'))
-    if (this.#underWay >= MOST_UNDER_WAY)
-      throw new MailwrightError('ERR_MAILWRIGHT_STORE', 'too many requests to Redis are under way')
+    if (!this.#isUp) throw storeFailure(new NotSent('there is no connection to Redis', { cause: this.#lastError }))
+    if (this.#underWay >= MOST_UNDER_WAY) throw storeFailure(new NotSent('too many requests to Redis are under way'))
     this.#underWay += 1
     try {
       for (let sendings = 1; ; sendings++) {
@@ -110,7 +113,8 @@ export class Link {
           return await this.#send(command, script, args, number)
         } catch (error) {
           if (isSilence(error)) this.client.disconnect(true)
-          if (sendings === MOST_SENDINGS || !isConnectionLost(error) || !(await this.#isBack())) throw storeFailure(error)
+          if (sendings === MOST_SENDINGS || !isConnectionLost(error) || !(await this.#isBack()))
+            throw storeFailure(error)
         }
       }
     } finally {
@@ -162,7 +166,7 @@ export class Link {
   #left(): void {
     const wasUp = this.#isUp
     this.#isUp = false
-    if (wasUp) this.#events.down(this.#lastError ?? new Error('the connection to Redis was lost'))
+    if (wasUp && !this.#isClosed) this.#events.down(this.#lastError ?? new Error('the connection to Redis was lost'))
     else this.#returned(false)
   }
 }

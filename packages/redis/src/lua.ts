@@ -135,7 +135,7 @@ local function drop(key, id, number, entry)
   end
   call('UNLINK', key)
   call('ZREM', base .. ':ids', id)
-  count('bytes', -size)
+  count('bytes', 0 - size)
   if not body then return 'nothing' end
   if body:sub(1, 1) ~= '#' then return 'nothing ' .. body end
   call('UNLINK', body_key(body))

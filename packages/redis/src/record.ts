@@ -3,8 +3,8 @@ import {
   type Instruction,
   type Labels,
   type Mailbox,
-  MailwrightError,
   type MailOptions,
+  MailwrightError,
   type NewEntry,
   type NewMessage,
   type PendingRecipient,
@@ -61,7 +61,16 @@ export function messageArguments(
   const facts: Facts = { sender, options, arrivedAt }
   const body = 'inline' in place ? place.inline : NO_BYTES
   const name = 'inline' in place ? '' : place.name
-  const list: Argument[] = [id, arrivedAt, size, JSON.stringify(facts), bytesOf(head), bytesOf(body), name, entries.length]
+  const list: Argument[] = [
+    id,
+    arrivedAt,
+    size,
+    JSON.stringify(facts),
+    bytesOf(head),
+    bytesOf(body),
+    name,
+    entries.length,
+  ]
   for (const entry of entries) {
     pushEntry(list, entry)
     list.push(isClaimed(entry, claim) ? '1' : '')
@@ -122,7 +131,7 @@ function labelled(labels: Labels | undefined): { readonly labels?: Labels } {
   return labels === undefined ? {} : { labels }
 }
 
-function isSet(field: Field | undefined): boolean {
+export function isSet(field: Field | undefined): boolean {
   return field !== null && field !== undefined
 }
 

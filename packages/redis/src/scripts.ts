@@ -303,8 +303,8 @@ export const SUSPENSIONS: Script = queueScript(`return call('HGETALL', base .. '
 /** Tells all nodes that an operator changed something. */
 export const TELL: Script = queueScript(`wake('operator')`)
 
-/** A message. Answers its head, its body, and the name of its body. */
-export const READ: Script = queueScript(`return call('HMGET', message_key(ARGV[3]), 'h', 'b', 'x')`)
+/** A message. Answers its head, its body, the name of its body, and its size. */
+export const READ: Script = queueScript(`return call('HMGET', message_key(ARGV[3]), 'h', 'b', 'x', 's')`)
 
 /** The format things are written in. Answers the format they were written in, and how many messages there are. */
 export const OPEN: Script = queueScript(`

@@ -1,0 +1,6 @@
+export type { BodyStore, BodyWriter, StoredBody } from './body-store.ts'
+export type { RedisConnectionOptions } from './connection.ts'
+export { type DirectoryBodiesOptions, directoryBodies } from './directory-bodies.ts'
+export type { RedisStoreOptions } from './options.ts'
+export { type RedisStore, redisStore } from './redis-store.ts'
+export type { Durability } from './start-checks.ts'

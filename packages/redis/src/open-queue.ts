@@ -1,0 +1,128 @@
+/** Opening a queue on a server, and everything that works on it, put together. */
+import type { Arrival, Events } from '@mailwright/core'
+import { MailwrightError } from '@mailwright/core'
+import { Claiming } from './claiming.ts'
+import { makeClient, makeSubscriber } from './connection.ts'
+import { isStorageFull, storeFailure } from './failure.ts'
+import { Link } from './link.ts'
+import { MessageBodies } from './message-bodies.ts'
+import { Operating } from './operating.ts'
+import { type RedisStoreOptions, settingsOf } from './options.ts'
+import { Putting } from './putting.ts'
+import { RedisBodies } from './redis-bodies.ts'
+import { OPEN, STRAYS } from './scripts.ts'
+import { ServerClock } from './server-clock.ts'
+import { ServerRoom } from './server-room.ts'
+import { Settling } from './settling.ts'
+import { unsafeSettings } from './start-checks.ts'
+import type { StoreParts } from './store-parts.ts'
+import { WakeChannel } from './wake-channel.ts'
+
+/** How things are written. A queue written otherwise is left alone. */
+const FORMAT = '1'
+
+export interface OpenQueue {
+  readonly link: Link
+  readonly room: ServerRoom
+  readonly bodies: MessageBodies
+  readonly putting: Putting
+  readonly claiming: Claiming
+  readonly settling: Settling
+  readonly operating: Operating
+  close(): Promise<void>
+}
+
+/**
+ * @throws MailwrightError `ERR_MAILWRIGHT_STORE` when the server does not answer, or the queue was written otherwise;
+ * `ERR_MAILWRIGHT_CONFIG` when the server is too old.
+ */
+export async function openQueue(
+  options: RedisStoreOptions,
+  events: Events,
+  announce: (by: Arrival) => void,
+): Promise<OpenQueue> {
+  const settings = settingsOf(options)
+  const store = settings.prefix
+  const client = makeClient(options)
+  let isOpen = false
+  const report = (error: unknown): void => events.emit({ type: 'failure', where: `the queue ${store}`, error })
+  const link = new Link(client, store, {
+    up: () => {
+      if (isOpen) void returned().catch(report)
+    },
+    down: (error) => {
+      if (!isOpen) return
+      report(storeFailure(error))
+      room.tell()
+    },
+  })
+  const room = new ServerRoom(link, (reply) => events.emit({ type: 'store.refusing', reply }))
+  const bodyStore = options.bodies ?? new RedisBodies(link, settings.largestBody)
+  const bodies = new MessageBodies(bodyStore, link, settings.inlineLimit)
+  const parts: StoreParts = {
+    settings,
+    link,
+    bodies,
+    clock: new ServerClock(settings.clock),
+    claims: new Map(),
+    failed: (error) => {
+      const failure = storeFailure(error)
+      if (isStorageFull(failure)) room.full()
+      return failure
+    },
+    succeeded: () => room.succeeded(),
+  }
+  const putting = new Putting(parts)
+  const claiming = new Claiming(parts)
+  const known = new Set<string>()
+  const check = async (): Promise<void> => {
+    for (const problem of await unsafeSettings(client, settings.durability)) {
+      if (known.has(problem)) continue
+      known.add(problem)
+      events.emit({ type: 'store.unsafe', store, problem })
+    }
+  }
+  /** The server is back: perhaps another one, and perhaps with mail that others put meanwhile. */
+  const returned = async (): Promise<void> => {
+    room.tell()
+    await putting.withdraw()
+    announce('mail')
+    await check()
+  }
+  const wake = new WakeChannel(makeSubscriber(options), `${store}:wake`, link.node, announce, report)
+  await link.open()
+  try {
+    await check()
+    const [format, messages] = (await link.run(OPEN, [FORMAT])) as readonly [string, number]
+    if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the queue has format ${format}`)
+    await bodyStore.prepare()
+    const strays = await bodyStore.sweep(async (stored) => {
+      const pairs = stored.flatMap(({ message, name }) => [message, name])
+      return (await link.run(STRAYS, pairs)) as readonly string[]
+    })
+    await wake.open()
+    isOpen = true
+    events.emit({ type: 'store.recovered', messages, strays, corrupt: 0 })
+  } catch (error) {
+    wake.close()
+    link.close()
+    throw storeFailure(error)
+  }
+  return {
+    link,
+    room,
+    bodies,
+    putting,
+    claiming,
+    settling: new Settling(parts),
+    operating: new Operating(link, bodies),
+    async close() {
+      isOpen = false
+      wake.close()
+      await link.rest()
+      // Where the server is away, the leases end by themselves.
+      if (link.isUp) await claiming.giveBack().catch(report)
+      link.close()
+    },
+  }
+}
