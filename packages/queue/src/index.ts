@@ -1,3 +1,4 @@
+export * from './limits.ts'
 export * from './memory-store.ts'
 export * from './message-queue.ts'
 export { QSHAPE_AGES, type QueueOperations } from './operations.ts'
