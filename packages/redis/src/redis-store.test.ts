@@ -1,25 +1,23 @@
 import { storeConformance } from '@mailwright/testing'
-import { afterAll, beforeAll, describe, it } from 'vitest'
+import { afterAll, beforeAll, describe } from 'vitest'
 import { type RedisStore, redisStore } from './redis-store.ts'
 import { type LaunchedServer, launch, WITHOUT_SERVER } from './testing-support/redis-server.ts'
 
-if (WITHOUT_SERVER !== undefined) it.skip(`a Redis store as a queue store (${WITHOUT_SERVER})`, () => {})
-else
-  describe('on a real server', () => {
-    let server: LaunchedServer
-    let queues = 0
-    beforeAll(async () => {
-      server = await launch()
-    })
-    afterAll(() => server.dispose())
-
-    storeConformance({
-      name: 'redisStore',
-      create: async () => {
-        queues += 1
-        const name = `conformance-${queues}`
-        const open = (): RedisStore => redisStore({ connection: { path: server.path }, name, clock: 'caller' })
-        return { store: open(), reopen: async () => open(), dispose: async () => {} }
-      },
-    })
+describe.skipIf(WITHOUT_SERVER)(`on a real server`, () => {
+  let server: LaunchedServer
+  let queues = 0
+  beforeAll(async () => {
+    server = await launch()
   })
+  afterAll(() => server.dispose())
+
+  storeConformance({
+    name: 'redisStore',
+    create: async () => {
+      queues += 1
+      const name = `conformance-${queues}`
+      const open = (): RedisStore => redisStore({ connection: { path: server.path }, name, clock: 'caller' })
+      return { store: open(), reopen: async () => open(), dispose: async () => {} }
+    },
+  })
+})

@@ -1,4 +1,11 @@
-/** The server's clock, by which leases end, as against the clock of this node: every answer with a lease tells both. */
+/**
+ * The server's clock, by which leases end, as against the clock of this node. Answers that matter tell what time the server
+ * had when we said what time we have.
+ */
+
+/** Clocks less apart than this, in ms, count as one: it may as well be the time that an answer took. */
+const SAME_MS = 100
+
 export class ServerClock {
   readonly #whose: 'server' | 'caller'
   /** What this node's clock is ahead, in ms. */
@@ -13,13 +20,19 @@ export class ServerClock {
     return this.#whose === 'caller' ? now : ''
   }
 
-  /** The server said that it was `server` when we said that it was `now`. */
+  /** The server said that it was `server` after we said that it was `now`. */
   learn(server: number, now: number): void {
-    this.#ahead = now - server
+    const ahead = now - server
+    this.#ahead = Math.abs(ahead) < SAME_MS ? 0 : ahead
   }
 
   /** A time of ours as the server has it. */
   toServer(at: number): number {
     return at - this.#ahead
+  }
+
+  /** A time of the server's as we have it. */
+  toOurs(at: number): number {
+    return at + this.#ahead
   }
 }
