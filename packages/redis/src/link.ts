@@ -68,6 +68,15 @@ export class Link {
     }
   }
 
+  /** Has the server know scripts before they are needed: a request then goes in one round trip from the first on. */
+  async load(scripts: readonly Script[]): Promise<void> {
+    try {
+      await Promise.all(scripts.map(({ lua }) => this.client.script('LOAD', lua)))
+    } catch (error) {
+      throw storeFailure(error)
+    }
+  }
+
   /** Resolves when nothing is under way. */
   async rest(): Promise<void> {
     if (this.#underWay > 0) await new Promise<void>((resolve) => this.#awaitingRest.push(resolve))
@@ -112,7 +121,7 @@ export class Link {
         try {
           return await this.#send(command, script, args, number)
         } catch (error) {
-          if (isSilence(error)) this.client.disconnect(true)
+          if (isSilence(error)) this.#giveUp(error)
           if (sendings === MOST_SENDINGS || !isConnectionLost(error) || !(await this.#isBack()))
             throw storeFailure(error)
         }
@@ -132,6 +141,13 @@ export class Link {
       const inFull = command === 'evalsha' ? 'eval' : 'evalBuffer'
       return await this.#commander[inFull](script.lua, 1, this.#prefix, this.node, number, ...args)
     }
+  }
+
+  /** A server that says nothing is as good as away, until a new connection to it is made. */
+  #giveUp(error: unknown): void {
+    this.#lastError = error
+    this.#left()
+    this.client.disconnect(true)
   }
 
   /** What is written in this turn of the event loop goes together. */

@@ -10,7 +10,7 @@ import { Operating } from './operating.ts'
 import { type RedisStoreOptions, settingsOf } from './options.ts'
 import { Putting } from './putting.ts'
 import { RedisBodies } from './redis-bodies.ts'
-import { OPEN, STRAYS } from './scripts.ts'
+import { CLAIM, LANES, NEXT_DUE, OPEN, PUT, RENEW, SETTLE, STRAYS } from './scripts.ts'
 import { ServerClock } from './server-clock.ts'
 import { ServerRoom } from './server-room.ts'
 import { Settling } from './settling.ts'
@@ -20,6 +20,8 @@ import { WakeChannel } from './wake-channel.ts'
 
 /** How things are written. A queue written otherwise is left alone. */
 const FORMAT = '1'
+/** What every message needs. The others are sent in full when they are first needed. */
+const SCRIPTS = [PUT, SETTLE, CLAIM, LANES, NEXT_DUE, RENEW]
 
 export interface OpenQueue {
   readonly link: Link
@@ -85,6 +87,7 @@ export async function openQueue(
   /** The server is back: perhaps another one, and perhaps with mail that others put meanwhile. */
   const returned = async (): Promise<void> => {
     room.tell()
+    await link.load(SCRIPTS)
     await putting.withdraw()
     announce('mail')
     await check()
@@ -93,6 +96,7 @@ export async function openQueue(
   await link.open()
   try {
     await check()
+    await link.load(SCRIPTS)
     const [format, messages] = (await link.run(OPEN, [FORMAT])) as readonly [string, number]
     if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the queue has format ${format}`)
     await bodyStore.prepare()

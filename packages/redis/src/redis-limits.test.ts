@@ -1,9 +1,9 @@
 import { limitsConformance } from '@mailwright/testing'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type RedisLimits, type RedisLimitsOptions, redisLimits } from './redis-limits.ts'
-import { type LaunchedServer, launch, WITHOUT_SERVER } from './testing-support/redis-server.ts'
+import { type LaunchedServer, launch, withServer } from './testing-support/redis-server.ts'
 
-describe.skipIf(WITHOUT_SERVER)('on a real server', () => {
+withServer('on a real server', () => {
   let server: LaunchedServer
   let count = 0
   beforeAll(async () => {

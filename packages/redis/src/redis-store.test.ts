@@ -1,9 +1,9 @@
 import { storeConformance } from '@mailwright/testing'
-import { afterAll, beforeAll, describe } from 'vitest'
+import { afterAll, beforeAll } from 'vitest'
 import { type RedisStore, redisStore } from './redis-store.ts'
-import { type LaunchedServer, launch, WITHOUT_SERVER } from './testing-support/redis-server.ts'
+import { type LaunchedServer, launch, withServer } from './testing-support/redis-server.ts'
 
-describe.skipIf(WITHOUT_SERVER)(`on a real server`, () => {
+withServer('on a real server', () => {
   let server: LaunchedServer
   let queues = 0
   beforeAll(async () => {

@@ -1,7 +1,7 @@
 import type { Mailbox, Suppression } from '@mailwright/core'
-import { describe, expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished } from 'vitest'
 import { type RedisSuppressions, redisSuppressions } from './redis-suppressions.ts'
-import { redisServer, WITHOUT_SERVER } from './testing-support/redis-server.ts'
+import { redisServer, withServer } from './testing-support/redis-server.ts'
 
 const ANN: Mailbox = { local: 'Ann', domain: 'example.org' }
 
@@ -9,7 +9,7 @@ function suppressed(address: Mailbox, more: Partial<Suppression> = {}): Suppress
   return { address, cause: 'bounce', reason: '550 5.1.1 No such user', since: 1, ...more }
 }
 
-describe.skipIf(WITHOUT_SERVER)('suppressions on a real server', () => {
+withServer('suppressions on a real server', () => {
   async function twoNodes(): Promise<readonly [RedisSuppressions, RedisSuppressions]> {
     const { path } = await redisServer()
     const make = (): RedisSuppressions => {

@@ -4,13 +4,13 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { describe, onTestFinished } from 'vitest'
 
 const PROGRAM = 'redis-server'
 const isInstalled = spawnSync(PROGRAM, ['--version']).status === 0
 
 /** Why tests with a real server are skipped; undefined when they run. Where they must run, they fail instead. */
-export const WITHOUT_SERVER: string | undefined =
+const WITHOUT_SERVER: string | undefined =
   isInstalled || process.env.MAILWRIGHT_REQUIRE_INTEROP !== undefined ? undefined : `${PROGRAM} is not installed`
 
 export interface RedisServer {
@@ -95,4 +95,10 @@ function isAnswering(path: string): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
+}
+
+/** Tests with a real server: skipped, saying so, where there is none. */
+export function withServer(title: string, tests: () => void): void {
+  if (WITHOUT_SERVER === undefined) describe(title, tests)
+  else describe.skip(`${title} (${WITHOUT_SERVER})`, tests)
 }
