@@ -45,7 +45,8 @@ export async function measureThroughput(peer: Peer, load: Load): Promise<Through
   }
 }
 
-async function smtpSource(load: Load, port: number): Promise<void> {
+/** Sends a load; resolves when all of it was taken. */
+export async function smtpSource(load: Load, port: number): Promise<void> {
   const kept = load.connections === 'kept' ? ['-d'] : []
   const args = [
     ...kept,

@@ -1,7 +1,8 @@
 import { limitsConformance } from '@mailwright/testing'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type RedisLimits, type RedisLimitsOptions, redisLimits } from './redis-limits.ts'
-import { type LaunchedServer, launch, withServer } from './testing-support/redis-server.ts'
+import { withServer } from './testing-support/redis-server.ts'
+import { type LaunchedServer, launch } from './testing-support/server-process.ts'
 
 withServer('on a real server', () => {
   let server: LaunchedServer

@@ -1,7 +1,8 @@
 import { storeConformance } from '@mailwright/testing'
 import { afterAll, beforeAll } from 'vitest'
 import { type RedisStore, redisStore } from './redis-store.ts'
-import { type LaunchedServer, launch, withServer } from './testing-support/redis-server.ts'
+import { withServer } from './testing-support/redis-server.ts'
+import { type LaunchedServer, launch } from './testing-support/server-process.ts'
 
 withServer('on a real server', () => {
   let server: LaunchedServer
