@@ -95,8 +95,7 @@ end`
 
 /** Adding and removing. A body whose name begins with # is in this server, any other is its node's to remove. */
 const MESSAGES = `
-local function add(key, id, number, arrived, entry, recipients)
-  call('HSET', key, 'e' .. number, cmsgpack.pack(entry), 'r' .. number, recipients)
+local function enter(id, number, arrived, entry)
   counted(entry[LANE], arrived)
   if entry[HELD] then count('held', 1) end
   if entry[TRIES] > 0 then count('deferred', 1) end
@@ -109,17 +108,28 @@ local function insert(at, until_)
   if call('EXISTS', key) == 1 then return 'taken' end
   if body:sub(1, 1) == '#' and call('EXISTS', body_key(body)) == 0 then return 'bodiless' end
   local kept = body == '' and 'b' or 'x'
-  call('HSET', key, 'a', arrived, 's', size, 'n', entries, 'c', entries, 'f', ARGV[at + 3], 'h', ARGV[at + 4],
-    kept, kept == 'b' and ARGV[at + 5] or body)
+  local fields = { 'a', arrived, 's', size, 'n', entries, 'c', entries, 'f', ARGV[at + 3], 'h', ARGV[at + 4],
+    kept, kept == 'b' and ARGV[at + 5] or body }
+  local made = {}
+  for number = 0, entries - 1 do
+    local from = at + 8 + number * 5
+    local token = ARGV[from + 4] == '1' and ARGV[1] .. '.' .. ARGV[2] .. '.' .. number
+    made[number] = { ARGV[from], ARGV[from + 1], 0, token, token ~= false, text(ARGV[from + 2]), false, false }
+    for _, field in ipairs({ 'e' .. number, cmsgpack.pack(made[number]), 'r' .. number, ARGV[from + 3] }) do
+      fields[#fields + 1] = field
+    end
+    -- As many as a call may have arguments, with room to spare.
+    if #fields > 2000 or number == entries - 1 then
+      call('HSET', key, unpack(fields))
+      fields = {}
+    end
+  end
   if body:sub(1, 1) == '#' then call('PERSIST', body_key(body)) end
   call('ZADD', base .. ':ids', 0, id)
   count('bytes', size)
   for number = 0, entries - 1 do
-    local from = at + 8 + number * 5
-    local token = ARGV[from + 4] == '1' and ARGV[1] .. '.' .. ARGV[2] .. '.' .. number
-    add(key, id, number, arrived, { ARGV[from], ARGV[from + 1], 0, token, token ~= false, text(ARGV[from + 2]), false, false },
-      ARGV[from + 3])
-    if token then call('ZADD', base .. ':leases', until_, id .. '/' .. number) end
+    enter(id, number, arrived, made[number])
+    if made[number][TOKEN] then call('ZADD', base .. ':leases', until_, id .. '/' .. number) end
   end
   return 'stored'
 end

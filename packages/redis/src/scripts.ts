@@ -173,30 +173,34 @@ if ARGV[notice] and ARGV[notice + 6]:sub(1, 1) == '#' and call('EXISTS', body_ke
 -- Takes no memory, and so lets everything after it pass where memory is short: what is settled gives memory back.
 call('ZREM', base .. ':leases', ref)
 delist(ref, entry)
-entry[TOKEN], entry[LEASED] = false, false
-if ARGV[8] == '1' then
-  entry[TRIES] = entry[TRIES] + 1
-  if entry[TRIES] == 1 then count('deferred', 1) end
-end
-if ARGV[9] == '1' then entry[WARNED] = true end
-if not entry[INSTRUCTION] or ARGV[10] == '1' then entry[DUE] = ARGV[7] end
 local answer = 'waiting'
-if moved > 0 then
-  local top = tonumber(call('HGET', key, 'n')) - 1
-  while call('HEXISTS', key, 'e' .. top) == 0 do top = top - 1 end
-  local arrived = call('HGET', key, 'a')
-  for index = 1, moved do
-    local from = 8 + index * 4
-    add(key, id, top + index, arrived, { ARGV[from], ARGV[from + 1], entry[TRIES], false, false, text(ARGV[from + 2]) or entry[HELD],
-      false, entry[WARNED] }, ARGV[from + 3])
-  end
-  call('HSET', key, 'n', top + moved + 1)
-  call('HINCRBY', key, 'c', moved)
-end
-if moved > 0 or ARGV[6] == '' then answer = drop(key, id, number, entry)
+if moved == 0 and ARGV[6] == '' then answer = drop(key, id, number, entry)
 else
-  call('HSET', key, 'e' .. number, cmsgpack.pack(entry), 'r' .. number, ARGV[6])
-  enlist(ref, entry)
+  entry[TOKEN], entry[LEASED] = false, false
+  if ARGV[8] == '1' then
+    entry[TRIES] = entry[TRIES] + 1
+    if entry[TRIES] == 1 then count('deferred', 1) end
+  end
+  if ARGV[9] == '1' then entry[WARNED] = true end
+  if not entry[INSTRUCTION] or ARGV[10] == '1' then entry[DUE] = ARGV[7] end
+  if moved == 0 then
+    call('HSET', key, 'e' .. number, cmsgpack.pack(entry), 'r' .. number, ARGV[6])
+    enlist(ref, entry)
+  else
+    local top = tonumber(call('HGET', key, 'n')) - 1
+    while call('HEXISTS', key, 'e' .. top) == 0 do top = top - 1 end
+    local arrived = call('HGET', key, 'a')
+    for index = 1, moved do
+      local from, to = 8 + index * 4, top + index
+      local other = { ARGV[from], ARGV[from + 1], entry[TRIES], false, false, text(ARGV[from + 2]) or entry[HELD], false,
+        entry[WARNED] }
+      call('HSET', key, 'e' .. to, cmsgpack.pack(other), 'r' .. to, ARGV[from + 3])
+      enter(id, to, arrived, other)
+    end
+    call('HSET', key, 'n', top + moved + 1)
+    call('HINCRBY', key, 'c', moved)
+    drop(key, id, number, entry)
+  end
 end
 if ARGV[notice] then insert(notice, 0) end
 return remember(answer)`)
