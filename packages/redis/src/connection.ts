@@ -48,6 +48,15 @@ export function makeSubscriber(options: RedisConnectionOptions): RedisClient {
   return dial(options, { ...COMMON, enableOfflineQueue: true, maxRetriesPerRequest: null, autoResubscribe: true })
 }
 
+/** Resolves when the connection is there; rejects when the first try fails. A cluster's own promise would wait for ever. */
+export function connected(client: RedisClient): Promise<void> {
+  return new Promise((resolve, reject) => {
+    client.once('ready', resolve)
+    client.once('close', () => reject(new Error('Redis was not to be reached')))
+    client.connect().catch(reject)
+  })
+}
+
 /** Answers as they have always been, whatever the protocol. */
 const REPLIES = { replyMapping: 'legacy' } as const
 

@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 import { Cluster } from 'ioredis'
-import type { RedisClient } from './connection.ts'
+import { connected, type RedisClient } from './connection.ts'
 import { isConnectionLost, isSilence, isUnknownScript, NotSent, storeFailure } from './failure.ts'
 import { REMEMBERED_ANSWERS } from './lua.ts'
 import type { Script } from './script.ts'
@@ -60,7 +60,7 @@ export class Link {
   /** Rejects with `ERR_MAILWRIGHT_STORE` when the server does not answer. */
   async open(): Promise<void> {
     try {
-      await this.client.connect()
+      await connected(this.client)
     } catch (error) {
       const cause = this.#lastError ?? error
       this.client.disconnect()

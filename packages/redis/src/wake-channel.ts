@@ -4,7 +4,7 @@
  * takes it that there was one.
  */
 import type { Arrival } from '@mailwright/core'
-import type { RedisClient } from './connection.ts'
+import { connected, type RedisClient } from './connection.ts'
 import { storeFailure } from './failure.ts'
 
 export class WakeChannel {
@@ -39,7 +39,7 @@ export class WakeChannel {
 
   async open(): Promise<void> {
     try {
-      await this.#client.connect()
+      await connected(this.#client)
       await this.#client.subscribe(this.#name)
     } catch (error) {
       this.close()

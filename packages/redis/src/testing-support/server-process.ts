@@ -28,7 +28,7 @@ export interface RedisServer {
 
 export interface ServerOptions {
   /** Settings as on the command line, without the dashes. */
-  readonly settings?: Readonly<Record<string, string>>
+  readonly settings?: Readonly<Record<string, string | readonly string[]>>
 }
 
 export interface LaunchedServer extends RedisServer {
@@ -43,7 +43,7 @@ export async function launch({ settings = {} }: ServerOptions = {}): Promise<Lau
   const all = { port: '0', unixsocket: path, dir: directory, save: '', appendonly: 'no', ...settings }
   let child: ChildProcess | undefined
   const start = async (): Promise<void> => {
-    const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, value])
+    const args = Object.entries(all).flatMap(([name, value]) => [`--${name}`, ...[value].flat()])
     child = spawn(PROGRAM, args, { stdio: 'ignore' })
     await answering(path)
   }
@@ -60,7 +60,12 @@ export async function launch({ settings = {} }: ServerOptions = {}): Promise<Lau
     await kill()
     await rm(directory, { recursive: true, force: true })
   }
-  await start()
+  try {
+    await start()
+  } catch (error) {
+    await dispose()
+    throw error
+  }
   return {
     path,
     pid: () => child?.pid,
@@ -86,7 +91,7 @@ function isAnswering(path: string): Promise<boolean> {
     const socket = connect(path, () => socket.write('PING\r\n'))
     socket.once('data', (answer) => {
       socket.destroy()
-      resolve(answer.toString().startsWith('+PONG'))
+      resolve(/^(?:\+PONG|-NOAUTH)/.test(answer.toString()))
     })
     socket.once('error', () => resolve(false))
   })
