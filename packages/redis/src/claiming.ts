@@ -2,7 +2,7 @@
 import type { Claim, ClaimQuery, LaneDue, LaneQuery } from '@mailwright/core'
 import type { Argument } from './link.ts'
 import { numberOf, readClaimedRow, textOf } from './record.ts'
-import { CLAIM, GIVE_BACK, LANES, NEXT_DUE, RENEW } from './scripts.ts'
+import { CLAIM, GIVE_BACK, LANES, LEAVE, NEXT_DUE, RENEW } from './scripts.ts'
 import { claimLost, type StoreParts } from './store-parts.ts'
 
 /** Bytes of bodies in one answer. What is beyond is fetched when its attempt reads it. */
@@ -58,8 +58,8 @@ export class Claiming {
     return due === null ? undefined : Number(textOf(due as Uint8Array))
   }
 
-  /** Ends all leases of this node: whoever comes first may claim. */
-  async giveBack(): Promise<void> {
+  /** Ends all leases of this node, so that whoever comes first may claim, and all memory of it. */
+  async leave(): Promise<void> {
     const { claims, link } = this.#parts
     const held = [...claims.values()]
     claims.clear()
@@ -70,5 +70,6 @@ export class Claiming {
         page.flatMap(({ token, entry }) => [entry.message, entry.entry, token]),
       )
     }
+    await link.run(LEAVE, [])
   }
 }

@@ -169,8 +169,9 @@ local function remembered()
   return false
 end
 local function remember(answer)
-  call('HSET', answers, ARGV[2] % ${REMEMBERED_ANSWERS}, ARGV[2] .. ':' .. answer)
-  if ARGV[2] % 256 == 1 then call('EXPIRE', answers, 86400) end
+  local isNew = call('HSET', answers, ARGV[2] % ${REMEMBERED_ANSWERS}, ARGV[2] .. ':' .. answer)
+  -- A node that died never asks again.
+  if isNew == 1 or ARGV[2] % 256 == 0 then call('EXPIRE', answers, 86400) end
   return answer
 end`
 

@@ -86,9 +86,10 @@ export async function openQueue(
   }
   /** The server is back: perhaps another one, and perhaps with mail that others put meanwhile. */
   const returned = async (): Promise<void> => {
+    // Before anybody can claim it.
+    await putting.withdraw()
     room.tell()
     await link.load(SCRIPTS)
-    await putting.withdraw()
     announce('mail')
     await check()
   }
@@ -125,7 +126,7 @@ export async function openQueue(
       wake.close()
       await link.rest()
       // Where the server is away, the leases end by themselves.
-      if (link.isUp) await claiming.giveBack().catch(report)
+      if (link.isUp) await claiming.leave().catch(report)
       link.close()
     },
   }

@@ -27,11 +27,13 @@ interface Doubtful {
 
 /** Most of them that are kept in mind. */
 const MOST_DOUBTFUL = 10_000
+/** How many are withdrawn at once. */
+const PAGE = 500
 const NO_CLAIMS: readonly Claim[] = []
 
 export class Putting {
   readonly #parts: StoreParts
-  #doubtful: Doubtful[] = []
+  readonly #doubtful: Doubtful[] = []
 
   constructor(parts: StoreParts) {
     this.#parts = parts
@@ -52,19 +54,20 @@ export class Putting {
     return this.#store(message, brought, claim)
   }
 
-  /** Takes back what nobody knows whether it was stored. To be called when the server is back. */
+  /** Takes back what nobody knows whether it was stored. To be called when the server is back, before anything else. */
   async withdraw(): Promise<void> {
-    const doubtful = this.#doubtful
-    this.#doubtful = []
-    for (const [index, { number, message }] of doubtful.entries()) {
-      try {
-        const body = await this.#parts.link.run(WITHDRAW, [message], number)
-        if (typeof body === 'string' && body !== '') await this.#parts.bodies.remove(body)
-      } catch (error) {
-        this.#doubtful.push(...doubtful.slice(index))
-        throw error
-      }
+    while (this.#doubtful.length > 0) {
+      const page = this.#doubtful.splice(0, PAGE)
+      const ends = await Promise.allSettled(page.map((each) => this.#withdraw(each)))
+      for (const [index, end] of ends.entries()) if (end.status === 'rejected') this.#doubtful.push(page[index]!)
+      const failure = ends.find((end) => end.status === 'rejected')
+      if (failure !== undefined) throw failure.reason
     }
+  }
+
+  async #withdraw({ number, message }: Doubtful): Promise<void> {
+    const body = await this.#parts.link.run(WITHDRAW, [message], number)
+    if (typeof body === 'string' && body !== '') await this.#parts.bodies.remove(body)
   }
 
   async #store(message: NewMessage, brought: Brought, claim: PutClaim | undefined): Promise<readonly Claim[]> {

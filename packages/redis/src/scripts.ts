@@ -154,6 +154,9 @@ for index = 3, #ARGV, 3 do
   end
 end`)
 
+/** The node leaves: it asks nothing again. */
+export const LEAVE: Script = queueScript(`call('UNLINK', answers)`)
+
 /**
  * Message, entry, token, the recipients that stay (none: empty), when they are due, whether it was an attempt, whether
  * the sender was warned, whether an instruction was known, how many entries they move to, these, and a notice or nothing.
