@@ -1,7 +1,7 @@
 /** Handing out entries. A lease is in the server and ends by its clock; who holds one that ended may settle until another claims. */
 import type { Claim, ClaimQuery, LaneDue, LaneQuery } from '@mailwright/core'
 import type { Argument } from './link.ts'
-import { numberOf, readClaimedRow, textOf } from './record.ts'
+import { numberOf, type RawRow, readClaimedRow, textOf } from './record.ts'
 import { CLAIM, GIVE_BACK, LANES, LEAVE, NEXT_DUE, RENEW } from './scripts.ts'
 import { claimLost, type StoreParts } from './store-parts.ts'
 
@@ -9,8 +9,6 @@ import { claimLost, type StoreParts } from './store-parts.ts'
 const MOST_BODY_BYTES = 1_048_576
 /** Claims given back at once. */
 const PAGE = 200
-
-type RawRow = Parameters<typeof readClaimedRow>[0]
 
 export class Claiming {
   readonly #parts: StoreParts
@@ -32,11 +30,11 @@ export class Claiming {
   }
 
   async claim({ lane, now, limit, leaseMs }: ClaimQuery): Promise<readonly Claim[]> {
-    const { bodies, claims, clock, link } = this.#parts
+    const { bodies, claims, clock, link, quarantine } = this.#parts
     const args = [clock.given(now), lane, now, limit, leaseMs, MOST_BODY_BYTES]
     const [serverNow, ...rows] = (await link.runBytes(CLAIM, args)) as readonly [Uint8Array, ...RawRow[]]
     clock.learn(numberOf(serverNow), now)
-    return rows.map((row) => {
+    return quarantine.sift(rows, (row) => {
       const { token, entry, options, head, body, bodyName } = readClaimedRow(row)
       const message = bodies.source(entry.message, head, entry.size, body, bodyName)
       const claim: Claim = { token, entry, options, message, leaseUntil: now + leaseMs }

@@ -122,6 +122,29 @@ withServer('a queue', () => {
     await expect(store.open(eventLog())).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
   })
 
+  it('sets aside what cannot be read, says so, and goes on', async () => {
+    const { path } = await redisServer()
+    const { store, events } = await openedStore(path)
+    for (const id of ['a1', 'a2', 'a3', 'a4']) await store.put(message(id), letter(), undefined, CALL)
+    const { Redis } = await import('ioredis')
+    const client = new Redis({ path })
+    await client.hset('{mailwright:edge}:m:a1', 'r0', '[{"id":')
+    await client.hset('{mailwright:edge}:m:a3', 'f', 'nothing')
+    expect((await store.entries({ limit: 1, after: { message: 'a1', entry: 0 } })).map((each) => each.message)).toEqual(
+      ['a2'],
+    )
+    expect((await claimAll(store)).map((claim) => claim.entry.message)).toEqual(['a2', 'a4'])
+    await expect.poll(async () => (await store.stats()).messages).toBe(2)
+    expect((await store.entries({ limit: 9 })).map((entry) => entry.message)).toEqual(['a2', 'a4'])
+    expect(await store.stats()).toMatchObject({ entries: 2, claimed: 2, bytes: 48, lanes: 1 })
+    const told = events.log.filter((event): event is EventOf<'store.corrupt'> => event.type === 'store.corrupt')
+    expect(told.map((event) => event.message)).toEqual(['a1', 'a3'])
+    expect(await client.hget('{mailwright:edge}:corrupt:a1', 'b')).toBe('Hello\r\n')
+    client.disconnect()
+    const next = await openedStore(path)
+    expect(next.events.log).toContainEqual({ type: 'store.recovered', messages: 2, strays: 0, corrupt: 2 })
+  })
+
   it('of another name is another queue', async () => {
     const { path } = await redisServer()
     const one = (await openedStore(path)).store

@@ -9,6 +9,7 @@ import { MessageBodies } from './message-bodies.ts'
 import { Operating } from './operating.ts'
 import { type RedisStoreOptions, settingsOf } from './options.ts'
 import { Putting } from './putting.ts'
+import { Quarantine } from './quarantine.ts'
 import { RedisBodies } from './redis-bodies.ts'
 import { CLAIM, LANES, NEXT_DUE, OPEN, PUT, RENEW, SETTLE, STRAYS } from './scripts.ts'
 import { ServerClock } from './server-clock.ts'
@@ -66,6 +67,7 @@ export async function openQueue(
     link,
     bodies,
     clock: new ServerClock(settings.clock),
+    quarantine: new Quarantine(link, (event) => events.emit(event)),
     claims: new Map(),
     failed: (error) => {
       const failure = storeFailure(error)
@@ -87,7 +89,7 @@ export async function openQueue(
   /** The server is back: perhaps another one, and perhaps with mail that others put meanwhile. */
   const returned = async (): Promise<void> => {
     // Before anybody can claim it.
-    await putting.withdraw()
+    await putting.withdraw().catch(report)
     room.tell()
     await link.load(SCRIPTS)
     announce('mail')
@@ -98,7 +100,7 @@ export async function openQueue(
   try {
     await check()
     await link.load(SCRIPTS)
-    const [format, messages] = (await link.run(OPEN, [FORMAT])) as readonly [string, number]
+    const [format, messages, corrupt] = (await link.run(OPEN, [FORMAT])) as readonly [string, number, string | null]
     if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the queue has format ${format}`)
     await bodyStore.prepare()
     const strays = await bodyStore.sweep(async (stored) => {
@@ -107,7 +109,7 @@ export async function openQueue(
     })
     await wake.open()
     isOpen = true
-    events.emit({ type: 'store.recovered', messages, strays, corrupt: 0 })
+    events.emit({ type: 'store.recovered', messages, strays, corrupt: Number(corrupt) })
   } catch (error) {
     wake.close()
     link.close()
@@ -120,7 +122,7 @@ export async function openQueue(
     putting,
     claiming,
     settling: new Settling(parts),
-    operating: new Operating(link, bodies),
+    operating: new Operating(parts),
     async close() {
       isOpen = false
       wake.close()

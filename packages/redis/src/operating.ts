@@ -18,8 +18,10 @@ import {
 } from '@mailwright/core'
 import type { Link } from './link.ts'
 import type { MessageBodies } from './message-bodies.ts'
-import { assertTime, type Row, readRow, textOf } from './record.ts'
+import type { Quarantine } from './quarantine.ts'
+import { assertTime, type RawRow, type Row, readRow, textOf } from './record.ts'
 import { CHANGE, LIST, LOOK_UP, RESUME, SHAPE, STATS, SUSPEND, SUSPENSIONS, TELL } from './scripts.ts'
+import type { StoreParts } from './store-parts.ts'
 
 /** Messages read at once. */
 const PAGE = 200
@@ -27,8 +29,6 @@ const PAGE = 200
 const MOST_LOOKS = 50
 /** Age is counted in periods of so many ms. */
 const PERIOD_MS = 300_000
-
-type RawRow = Parameters<typeof readRow>[0]
 
 interface Change {
   readonly verb: 'hold' | 'release' | 'reschedule' | 'instruct' | 'remove'
@@ -46,19 +46,20 @@ interface Changed {
 export class Operating {
   readonly #link: Link
   readonly #bodies: MessageBodies
+  readonly #quarantine: Quarantine
 
-  constructor(link: Link, bodies: MessageBodies) {
+  constructor({ link, bodies, quarantine }: StoreParts) {
     this.#link = link
     this.#bodies = bodies
+    this.#quarantine = quarantine
   }
 
   async entries({ selection = {}, limit, after }: EntriesQuery): Promise<readonly QueueEntry[]> {
     const found: QueueEntry[] = []
-    for await (const page of this.#pages(selection, limit, after))
-      for (const { entry } of page) {
-        if (found.length >= limit) return found
-        found.push(entry)
-      }
+    for await (const page of this.#pages(selection, limit, after)) {
+      for (const { entry } of page) if (found.length < limit) found.push(entry)
+      if (found.length >= limit) break
+    }
     return found
   }
 
@@ -140,7 +141,7 @@ export class Operating {
     let from: readonly [MessageId, number] = after === undefined ? ['', -1] : [after.message, after.entry]
     for (;;) {
       const [last, ...rows] = (await this.#link.runBytes(LIST, [...from, size])) as readonly [Uint8Array, ...RawRow[]]
-      yield rows.map(readRow).filter(({ entry }) => isSelected(selection, entry))
+      yield this.#quarantine.sift(rows, readRow).filter(({ entry }) => isSelected(selection, entry))
       const next = textOf(last)
       if (next === '') return
       // All entries of it have been read.
@@ -161,7 +162,7 @@ export class Operating {
   }
 
   async #lookUp(messages: readonly MessageId[]): Promise<readonly Row[]> {
-    return ((await this.#link.runBytes(LOOK_UP, messages)) as readonly RawRow[]).map(readRow)
+    return this.#quarantine.sift((await this.#link.runBytes(LOOK_UP, messages)) as readonly RawRow[], readRow)
   }
 
   async #change(selection: Selection, change: Change): Promise<number> {

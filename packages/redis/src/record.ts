@@ -38,6 +38,8 @@ export interface ClaimedRow extends Row {
 }
 
 type Field = Uint8Array | string | number | null
+/** An entry as scripts give it. */
+export type RawRow = readonly Field[]
 
 /** Where a body goes: beside the head, or elsewhere under a name. */
 export type BodyPlace = { readonly inline: Uint8Array } | { readonly name: string }
@@ -89,7 +91,7 @@ export function pushEntry(list: Argument[], { lane, dueAt, held, recipients }: N
 }
 
 /** @throws MailwrightError `ERR_MAILWRIGHT_STORE` when it is no row of ours. */
-export function readRow(row: readonly Field[]): Row {
+export function readRow(row: RawRow): Row {
   const [id, number, seen, lane, dueAt, attempts, leased, held, instruction, warned, recipients, facts, size] = row
   try {
     const { sender, options, arrivedAt } = JSON.parse(textOf(facts)) as Facts
@@ -111,12 +113,12 @@ export function readRow(row: readonly Field[]): Row {
     }
     return { entry, options, seen: seen as Uint8Array }
   } catch (cause) {
-    throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the record of ${textOf(id)} cannot be read`, { cause })
+    throw new MailwrightError('ERR_MAILWRIGHT_STORE', 'the record cannot be read', { cause })
   }
 }
 
 /** @throws MailwrightError `ERR_MAILWRIGHT_STORE` when it is no row of ours. */
-export function readClaimedRow(row: readonly Field[]): ClaimedRow {
+export function readClaimedRow(row: RawRow): ClaimedRow {
   const [token, head, body, bodyName] = row.slice(13)
   return {
     ...readRow(row),

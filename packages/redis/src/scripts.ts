@@ -313,10 +313,24 @@ export const TELL: Script = queueScript(`wake('operator')`)
 /** A message. Answers its head, its body, the name of its body, and its size. */
 export const READ: Script = queueScript(`return call('HMGET', message_key(ARGV[3]), 'h', 'b', 'x', 's')`)
 
-/** The format things are written in. Answers the format they were written in, and how many messages there are. */
+/** A message and an entry that cannot be read: kept as it is, out of the queue. */
+export const SET_ASIDE: Script = queueScript(`
+local id, number = ARGV[3], ARGV[4]
+local key, ref = message_key(id), id .. '/' .. number
+local entry = find(key, number)
+if not entry then return end
+call('ZREM', base .. ':leases', ref)
+delist(ref, entry)
+if call('COPY', key, base .. ':corrupt:' .. id) == 1 then count('corrupt', 1) end
+-- The body stays with what was set aside.
+call('HDEL', key, 'x')
+drop(key, id, number, entry)`)
+
+/** The format things are written in. Answers the format they were written in, and how many messages there are, whole and corrupt. */
 export const OPEN: Script = queueScript(`
 call('HSETNX', base .. ':totals', 'format', ARGV[3])
-return { call('HGET', base .. ':totals', 'format'), call('ZCARD', base .. ':ids') }`)
+local totals = call('HMGET', base .. ':totals', 'format', 'corrupt')
+return { totals[1], call('ZCARD', base .. ':ids'), totals[2] }`)
 
 /** Writes something, so that a server without room says so. */
 export const TRY_TO_WRITE: Script = queueScript(`call('HSET', base .. ':totals', 'tried', ARGV[2])`)

@@ -3,6 +3,7 @@ import { type Claim, MailwrightError } from '@mailwright/core'
 import type { Link } from './link.ts'
 import type { MessageBodies } from './message-bodies.ts'
 import type { RedisStoreSettings } from './options.ts'
+import type { Quarantine } from './quarantine.ts'
 import type { ServerClock } from './server-clock.ts'
 
 export interface StoreParts {
@@ -10,6 +11,7 @@ export interface StoreParts {
   readonly link: Link
   readonly bodies: MessageBodies
   readonly clock: ServerClock
+  readonly quarantine: Quarantine
   /** By token, what this node has claimed and not settled. */
   readonly claims: Map<string, Claim>
   /** The error to reject with. Also keeps in mind that there was no room. */
