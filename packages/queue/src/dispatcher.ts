@@ -31,6 +31,8 @@ export class Dispatcher {
   readonly #active = new Set<Claim>()
   /** Of these, by lane, what waits for a slot. */
   readonly #inHand = new Map<string, Claim[]>()
+  /** Of these, what may have got an instruction meanwhile, that is carried out when it is settled. */
+  readonly #instructed = new Set<Claim>()
   #running = false
   #wake: { readonly at: number; readonly timer: Timer } | undefined
   #renewal: Timer | undefined
@@ -63,7 +65,14 @@ export class Dispatcher {
     }
     // Or has held, moved or removed mail that we have in hand: what it is now, the store will tell.
     void this.recall(() => true)
+    this.instructed()
     this.tell({ type: 'flushed', now: this.#clock.now() })
+  }
+
+  /** Mail may have got instructions, also mail that is being tried. */
+  instructed(): void {
+    for (const claim of this.#active) this.#instructed.add(claim)
+    this.wake()
   }
 
   /** Something may have become due by other hands. */
@@ -153,7 +162,10 @@ export class Dispatcher {
 
   async #return(lane: string, claims: readonly Claim[]): Promise<void> {
     await Promise.all(claims.map((claim) => returnUntried(this.#parts, claim)))
-    for (const claim of claims) this.#active.delete(claim)
+    for (const claim of claims) {
+      this.#active.delete(claim)
+      this.#instructed.delete(claim)
+    }
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
     this.#checkIdle()
   }
@@ -169,6 +181,7 @@ export class Dispatcher {
       this.#active.delete(claim)
       const now = this.#clock.now()
       this.tell({ type: 'settled', lane, retryAt, now })
+      if (this.#instructed.delete(claim)) this.wake()
       for (const notice of noticeLanes) this.tell({ type: 'stored', lane: notice, now })
       this.#checkIdle()
     })

@@ -185,7 +185,7 @@ export class Operator implements QueueOperations {
   async #instruct(selection: Selection, instruction: Instruction): Promise<number> {
     const now = this.#clock.now()
     const count = await this.#recalling(selection, this.#store.instruct(selection, instruction, now))
-    if (count > 0) this.#dispatcher.wake()
+    if (count > 0) this.#dispatcher.instructed()
     return count
   }
 

@@ -1,10 +1,12 @@
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { hasCode } from '@mailwright/core'
+import { fileSuppressions } from '@mailwright/queue'
 import { lmdbStore } from '@mailwright/store-lmdb'
 import { type RelayServer, type RelayServerOptions, relayServer } from 'mailwright'
 import { type Command, hostAndPort, UsageError } from '../command.ts'
 import { logLevel } from '../log-level.ts'
+import { suppressionFile } from '../queue/suppressing.ts'
 import { serve } from '../serve.ts'
 
 /** A durable relay without a configuration file. */
@@ -33,6 +35,7 @@ export const relay: Command = {
       listen: hostAndPort(listen, '--listen'),
       nextHop: nextHop === 'mx' ? 'mx' : bracketed(nextHop),
       store: lmdbStore({ directory: spool }),
+      queue: { suppressions: fileSuppressions({ file: suppressionFile(spool) }) },
       ...(values.allow === undefined ? {} : { allow: values.allow }),
     })
     await serve(mta, level)
