@@ -8,7 +8,12 @@ function server(): RelayServer {
     hostname: 'relay.crash.example',
     listen: { host: '127.0.0.1', port: 0 },
     nextHop: `127.0.0.1:${process.env.CRASH_NEXT_HOP}`,
-    store: redisStore({ connection: { path: process.env.CRASH_REDIS! }, name: 'crash', patienceMs: 2_000 }),
+    store: redisStore({
+      connection: { path: process.env.CRASH_REDIS! },
+      name: 'crash',
+      node: process.env.CRASH_NODE!,
+      patienceMs: 2_000,
+    }),
     // Short, so that what a dead node had in hand does not keep the test.
     queue: { lease: '3s', retry: retryByAge('1s', '2s'), deadFor: '1s' },
   })

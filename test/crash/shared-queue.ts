@@ -46,8 +46,9 @@ export async function surviveKills(random: SeededRandom, rounds: number): Promis
   const sink = await startSink(random.fork('sink'))
   const sending = senders(random.fork('senders'), ['bob@elsewhere.example'])
   const env = { CRASH_NEXT_HOP: String(sink.port), CRASH_REDIS: server.path }
-  const start = (): Victim => startVictim(['run', ASSEMBLY, '--log-level', 'error'], env)
-  const nodes = Array.from({ length: NODES }, start)
+  const start = (number: number): Victim =>
+    startVictim(['run', ASSEMBLY, '--log-level', 'error'], { ...env, CRASH_NODE: `mx${number}` })
+  const nodes = Array.from({ length: NODES }, (_, number) => start(number))
   /** What clients send until they are done, or refused, or their node dies. */
   const load = async (node: Victim): Promise<void> => {
     const port = await portOf(node)
@@ -69,7 +70,7 @@ export async function surviveKills(random: SeededRandom, rounds: number): Promis
       } else {
         const dying = randomInt(random, NODES)
         await nodes[dying]!.kill()
-        nodes[dying] = start()
+        nodes[dying] = start(dying)
         await Promise.all(loads)
       }
     }

@@ -18,6 +18,9 @@ const MOST_UNDER_WAY = REMEMBERED_ANSWERS / 2
 /** How often a request is sent at most. */
 const MOST_SENDINGS = 3
 
+/** Between the name of a node and what tells its lives apart. */
+export const LIFE = '~'
+
 export interface LinkEvents {
   /** The server is there, for the first time or again. */
   up(): void
@@ -30,8 +33,8 @@ type Command = 'evalsha' | 'evalshaBuffer'
 
 export class Link {
   readonly client: RedisClient
-  /** Tells this opening from all others. */
-  readonly node: string = randomBytes(9).toString('base64url').replaceAll('_', '-')
+  /** Tells this opening from all others. Begins with the node's name, where it has one. */
+  readonly node: string
   readonly #commander: Commander
   readonly #prefix: string
   readonly #events: LinkEvents
@@ -44,8 +47,10 @@ export class Link {
   #awaitingReturn: ((back: boolean) => void)[] = []
   #awaitingRest: (() => void)[] = []
 
-  constructor(client: RedisClient, prefix: string, events: LinkEvents) {
+  constructor(client: RedisClient, prefix: string, events: LinkEvents, name?: string | undefined) {
     this.client = client
+    const mark = randomBytes(9).toString('base64url')
+    this.node = name === undefined ? mark : `${name}${LIFE}${mark}`
     this.#commander = client as unknown as Commander
     this.#prefix = prefix
     this.#events = events

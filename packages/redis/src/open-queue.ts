@@ -1,17 +1,18 @@
 /** Opening a queue on a server, and everything that works on it, put together. */
 import type { Arrival, Events } from '@mailwright/core'
 import { MailwrightError } from '@mailwright/core'
+import { Cluster } from 'ioredis'
 import { Claiming } from './claiming.ts'
-import { makeClient, makeSubscriber } from './connection.ts'
+import { makeClient, makeSubscriber, type RedisClient } from './connection.ts'
 import { isStorageFull, storeFailure } from './failure.ts'
-import { Link } from './link.ts'
+import { LIFE, Link } from './link.ts'
 import { MessageBodies } from './message-bodies.ts'
 import { Operating } from './operating.ts'
 import { type RedisStoreOptions, settingsOf } from './options.ts'
 import { Putting } from './putting.ts'
 import { Quarantine } from './quarantine.ts'
 import { RedisBodies } from './redis-bodies.ts'
-import { CLAIM, LANES, NEXT_DUE, OPEN, PUT, RENEW, SETTLE, STRAYS } from './scripts.ts'
+import { CLAIM, END_LIVES, LANES, NEXT_DUE, OPEN, PUT, RENEW, SETTLE, STRAYS } from './scripts.ts'
 import { ServerClock } from './server-clock.ts'
 import { ServerRoom } from './server-room.ts'
 import { Settling } from './settling.ts'
@@ -49,16 +50,21 @@ export async function openQueue(
   const client = makeClient(options)
   let isOpen = false
   const report = (error: unknown): void => events.emit({ type: 'failure', where: `the queue ${store}`, error })
-  const link = new Link(client, store, {
-    up: () => {
-      if (isOpen) void returned().catch(report)
+  const link = new Link(
+    client,
+    store,
+    {
+      up: () => {
+        if (isOpen) void returned().catch(report)
+      },
+      down: (error) => {
+        if (!isOpen) return
+        report(storeFailure(error))
+        room.tell()
+      },
     },
-    down: (error) => {
-      if (!isOpen) return
-      report(storeFailure(error))
-      room.tell()
-    },
-  })
+    settings.node,
+  )
   const room = new ServerRoom(link, (reply) => events.emit({ type: 'store.refusing', reply }))
   const bodyStore = options.bodies ?? new RedisBodies(link, settings.largestBody)
   const bodies = new MessageBodies(bodyStore, link, settings.inlineLimit)
@@ -95,7 +101,8 @@ export async function openQueue(
     announce('mail')
     await check()
   }
-  const wake = new WakeChannel(makeSubscriber(options), `${store}:wake`, link.node, announce, report)
+  const life = settings.node === undefined ? [] : [`${store}:node:${settings.node}`]
+  const wake = new WakeChannel(makeSubscriber(options), [`${store}:wake`, ...life], link.node, announce, report)
   await link.open()
   try {
     await check()
@@ -107,6 +114,8 @@ export async function openQueue(
       const pairs = stored.flatMap(({ message, name }) => [message, name])
       return (await link.run(STRAYS, pairs)) as readonly string[]
     })
+    if (settings.node !== undefined && (await isAlone(client, life[0]!)))
+      await link.run(END_LIVES, [`${settings.node}${LIFE}`])
     await wake.open()
     isOpen = true
     events.emit({ type: 'store.recovered', messages, strays, corrupt: Number(corrupt) })
@@ -132,4 +141,14 @@ export async function openQueue(
       link.close()
     },
   }
+}
+
+/**
+ * Whether nobody else lives under the name of this node: every life listens on a channel of its own. A machine that died may
+ * seem to listen for a while; its leases end by themselves then. In a cluster nobody can tell.
+ */
+async function isAlone(client: RedisClient, channel: string): Promise<boolean> {
+  if (client instanceof Cluster) return false
+  const answer: unknown = await client.call('PUBSUB', 'NUMSUB', channel)
+  return Array.isArray(answer) && Number(answer[1]) === 0
 }

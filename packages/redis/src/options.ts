@@ -7,6 +7,11 @@ import type { Durability } from './start-checks.ts'
 export interface RedisStoreOptions extends RedisConnectionOptions {
   /** The queue's name: nodes with the same name share a queue. Letters, digits, `.`, `_` and `-`. */
   readonly name: string
+  /**
+   * This node's name among those that share the queue, and the same after a restart: what its former life was delivering
+   * when it crashed is then free at once. Default: none; such leases end by themselves.
+   */
+  readonly node?: string
   /** Where large bodies are. Default: in the server, up to `largestBody`. */
   readonly bodies?: BodyStore
   /** Bodies up to this many bytes stand beside their message. Default 128 KiB. */
@@ -24,6 +29,7 @@ export interface RedisStoreOptions extends RedisConnectionOptions {
 
 export interface RedisStoreSettings {
   readonly prefix: string
+  readonly node: string | undefined
   readonly inlineLimit: number
   readonly largestBody: number
   readonly durability: Durability
@@ -40,7 +46,8 @@ export function settingsOf(options: RedisStoreOptions): RedisStoreSettings {
     if (!Number.isSafeInteger(size) || size < 0)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${name} is no number of bytes: ${size}`)
   const { durability = 'always', clock = 'server' } = options
-  return { prefix: prefixOf(options.name), inlineLimit, largestBody, durability, clock }
+  if (options.node !== undefined) prefixOf(options.node)
+  return { prefix: prefixOf(options.name), node: options.node, inlineLimit, largestBody, durability, clock }
 }
 
 /**

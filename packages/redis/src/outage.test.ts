@@ -122,7 +122,7 @@ withServer('a request whose answer is lost', () => {
     await line.mend()
     await expect.poll(async () => (await witness.stats()).messages, { timeout: 10_000 }).toBe(0)
     await store.put(message('a2'), letter(), undefined, CALL)
-    expect(refusals(events)).toEqual([451, null])
+    await expect.poll(() => refusals(events)).toEqual([451, null])
   })
 
   it('is a settlement that may be asked again later: it is answered, and not repeated', async () => {
@@ -165,7 +165,7 @@ withServer('while the server is away', () => {
     await expect.poll(() => woken.includes('operator'), { timeout: 10_000 }).toBe(true)
     expect(await store.settle(claim!, relayed(claim!))).toBe('nothing')
     expect((await store.entries({ limit: 9 })).map((entry) => entry.message)).toEqual(['a2'])
-    expect(refusals(events)).toEqual([451, null])
+    await expect.poll(() => refusals(events)).toEqual([451, null])
     expect(events.log.filter((event) => event.type === 'failure')).toHaveLength(1)
   })
 

@@ -154,6 +154,20 @@ for index = 3, #ARGV, 3 do
   end
 end`)
 
+/** What the tokens of a node's lives begin with. Ends all their leases, and makes their claims lost. */
+export const END_LIVES: Script = queueScript(`
+for _, ref in ipairs(call('ZRANGE', base .. ':leases', 0, -1)) do
+  local id, number = split(ref)
+  local key = message_key(id)
+  local entry = find(key, number)
+  if entry and entry[TOKEN] and entry[TOKEN]:sub(1, #ARGV[3]) == ARGV[3] then
+    call('ZREM', base .. ':leases', ref)
+    entry[TOKEN], entry[LEASED] = false, false
+    write(key, number, entry)
+    enlist(ref, entry)
+  end
+end`)
+
 /** The node leaves: it asks nothing again. */
 export const LEAVE: Script = queueScript(`call('UNLINK', answers)`)
 

@@ -1,6 +1,7 @@
 import type { Arrival, QueueStore } from '@mailwright/core'
 import { expect, it } from 'vitest'
 import type { RedisStore } from './redis-store.ts'
+import { lossyLine } from './testing-support/lossy-line.ts'
 import {
   CALL,
   claimAll,
@@ -18,6 +19,15 @@ import { redisServer, withServer } from './testing-support/redis-server.ts'
 async function twoNodes(): Promise<readonly [RedisStore, RedisStore]> {
   const { path } = await redisServer()
   return [(await openedStore(path)).store, (await openedStore(path)).store]
+}
+
+/** The next life of a node, as soon as the server has noticed the end of the last. */
+async function twinOf(path: string): Promise<RedisStore> {
+  for (;;) {
+    const { store } = await openedStore(path, { node: 'mx1' })
+    if ((await store.stats()).claimed < 2) return store
+    await store.close()
+  }
 }
 
 /** Whose doing what a store hears of is, in order. */
@@ -129,6 +139,28 @@ withServer('a node that ends', () => {
     expect(await dueLanes(other)).toEqual([LANE])
     const [again] = await claimAll(other)
     expect(again!.token).not.toBe(claim!.token)
+  })
+
+  it('and begins again under its name has at once what it was delivering when it died', async () => {
+    const { path } = await redisServer()
+    const line = await lossyLine(path)
+    const before = (await openedStore(line.path, { node: 'mx1' })).store
+    const other = (await openedStore(path, { node: 'mx2' })).store
+    for (const id of ['a1', 'a2', 'a3']) await before.put(message(id), letter(), undefined, CALL)
+    const [claim] = await before.claim({ lane: LANE, now: 0, limit: 1, leaseMs: 3_600_000 })
+    const [others] = await other.claim({ lane: LANE, now: 0, limit: 1, leaseMs: 3_600_000 })
+    // While it lives, nobody takes from it: not even one that goes by its name.
+    const twin = (await openedStore(path, { node: 'mx1' })).store
+    expect(await twin.stats()).toMatchObject({ claimed: 2 })
+    await twin.close()
+    await line.tear()
+    const after = await twinOf(path)
+    const again = await claimAll(after)
+    expect(again.map(({ entry }) => entry.message)).toEqual([claim!.entry.message, 'a3'])
+    await other.settle(others!, relayed(others!))
+    await line.mend()
+    await expect.poll(() => before.refusing(), { timeout: 10_000 }).toBeNull()
+    await expect(before.settle(claim!, relayed(claim!))).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_CLAIM_LOST' })
   })
 
   it('by dying leaves its claims to others when their leases end, by the server’s clock whatever its own says', async () => {

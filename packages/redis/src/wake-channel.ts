@@ -9,20 +9,20 @@ import { storeFailure } from './failure.ts'
 
 export class WakeChannel {
   readonly #client: RedisClient
-  readonly #name: string
+  readonly #channels: readonly string[]
   readonly #trouble: (error: unknown) => void
   #isClosed = false
 
-  /** `heard` is told of what others said, not of what `node` said. */
+  /** `heard` is told of what others than `node` said, on any of the channels. */
   constructor(
     client: RedisClient,
-    name: string,
+    channels: readonly string[],
     node: string,
     heard: (by: Arrival) => void,
     trouble: (error: unknown) => void,
   ) {
     this.#client = client
-    this.#name = name
+    this.#channels = channels
     this.#trouble = trouble
     // The main connection tells of a server that is away.
     client.on('error', () => {})
@@ -40,7 +40,7 @@ export class WakeChannel {
   async open(): Promise<void> {
     try {
       await connected(this.#client)
-      await this.#client.subscribe(this.#name)
+      await this.#client.subscribe(...this.#channels)
     } catch (error) {
       this.close()
       throw storeFailure(error)
@@ -55,7 +55,7 @@ export class WakeChannel {
   /** Again, after the client has done so itself: when this is answered, nothing more is lost. */
   async #subscribe(): Promise<void> {
     try {
-      await this.#client.subscribe(this.#name)
+      await this.#client.subscribe(...this.#channels)
     } catch (error) {
       if (!this.#isClosed) throw error
     }
