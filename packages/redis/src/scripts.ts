@@ -273,8 +273,14 @@ end
 if ARGV[3] ~= '' and call('EXISTS', message_key(ARGV[3])) == 1 then look(ARGV[3], tonumber(ARGV[4])) end
 local from = ARGV[3] == '' and '-' or '(' .. ARGV[3]
 local ids = call('ZRANGE', base .. ':ids', from, '+', 'BYLEX', 'LIMIT', 0, ARGV[5])
-for _, id in ipairs(ids) do look(id, -1) end
-if #ids == tonumber(ARGV[5]) then rows[1] = ids[#ids] end
+for index, id in ipairs(ids) do
+  look(id, -1)
+  -- Messages of very many entries make a page of their own.
+  if #rows > 1000 or index == tonumber(ARGV[5]) then
+    rows[1] = id
+    return rows
+  end
+end
 return rows`)
 
 /** Messages. Answers their entries as rows. */

@@ -130,6 +130,27 @@ withServer('two nodes on one queue', () => {
   })
 })
 
+withServer('a message to very many destinations', () => {
+  it('is stored, listed in pages, and settled like any other', async () => {
+    const [one, other] = await twoNodes()
+    const template = message('a1').entries[0]!
+    const entries = Array.from({ length: 1_500 }, (_, index) => ({ ...template, lane: `smtp:${index}.example` }))
+    for (const id of ['a1', 'a2']) await one.put({ ...message(id), entries }, letter(), undefined, CALL)
+    await one.put(message('a3'), letter(), undefined, CALL)
+    expect(await other.stats()).toMatchObject({ messages: 3, entries: 3_001, lanes: 1_501 })
+    const listed = await other.entries({ limit: 5_000 })
+    expect(new Set(listed.map(({ message: id, entry }) => `${id}/${entry}`)).size).toBe(3_001)
+    expect(await other.hold({ messages: ['a2'] }, 'large')).toBe(1_500)
+    const lanes = await other.lanes({ now: 0, limit: 5_000 })
+    expect(lanes).toHaveLength(1_501)
+    const claims = (await Promise.all(lanes.map(({ lane }) => claimAll(other, lane)))).flat()
+    const ends = await Promise.all(claims.map((claim) => other.settle(claim, relayed(claim))))
+    expect(ends.filter((end) => end === 'nothing')).toHaveLength(2)
+    expect(await one.remove({})).toBe(1_500)
+    expect(await one.stats()).toMatchObject({ messages: 0, entries: 0, held: 0, bytes: 0, lanes: 0 })
+  })
+})
+
 withServer('a node that ends', () => {
   it('in peace gives its claims back at once', async () => {
     const [one, other] = await twoNodes()
