@@ -90,6 +90,17 @@ withServer('what a server is set up for', () => {
     expect(problems((await openedStore(path, { durability: 'everysec' })).events)).toEqual([])
   })
 
+  it('may be unsafe at times, or always', async () => {
+    const atTimes = await redisServer({ settings: { ...DURABLE, 'no-appendfsync-on-rewrite': 'yes' } })
+    expect(problems((await openedStore(atTimes.path)).events)).toEqual([
+      'no-appendfsync-on-rewrite is yes: a crash of the machine may lose mail while the file is rewritten',
+    ])
+    const never = await redisServer({ settings: { appendonly: 'yes', appendfsync: 'no' } })
+    expect(problems((await openedStore(never.path, { durability: 'everysec' })).events)).toEqual([
+      'appendfsync is no: a crash of the machine loses mail',
+    ])
+  })
+
   it('may be hidden: that is told, and no reason not to begin', async () => {
     const { path } = await redisServer({ settings: { ...DURABLE, 'rename-command': ['CONFIG', ''] } })
     const { store, events } = await openedStore(path)

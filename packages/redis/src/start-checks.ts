@@ -40,6 +40,8 @@ function problemsOf(settings: ReadonlyMap<string, string>, durability: Durabilit
   else if (fsync === 'no') problems.push('appendfsync is no: a crash of the machine loses mail')
   else if (fsync !== 'always' && durability === 'always')
     problems.push(`appendfsync is ${fsync}, not always: a crash of the machine loses the last mail`)
+  if (durability === 'always' && settings.get('no-appendfsync-on-rewrite') === 'yes')
+    problems.push('no-appendfsync-on-rewrite is yes: a crash of the machine may lose mail while the file is rewritten')
   if (policy !== 'noeviction')
     problems.push(`maxmemory-policy is ${policy}, not noeviction: the server may throw mail away`)
   return problems
@@ -47,7 +49,7 @@ function problemsOf(settings: ReadonlyMap<string, string>, durability: Durabilit
 
 async function readSettings(client: RedisClient): Promise<ReadonlyMap<string, string>> {
   const settings = new Map<string, string>()
-  for (const name of ['appendonly', 'appendfsync', 'maxmemory-policy']) {
+  for (const name of ['appendonly', 'appendfsync', 'no-appendfsync-on-rewrite', 'maxmemory-policy']) {
     const answer: unknown = await client.call('CONFIG', 'GET', name)
     const value = Array.isArray(answer) ? answer[1] : (answer as Record<string, unknown>)[name]
     settings.set(name, String(value))
