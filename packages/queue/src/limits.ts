@@ -12,7 +12,7 @@ const FIRST_SWEEP = 1_000
  * Limits of this process.
  *
  * @example
- * messageQueue({ …, limits: { keeper: memoryLimits(), rules: [{ by: 'tenant', rate: { count: 100, perMs: 3_600_000 } }] } })
+ * messageQueue({ …, limits: [{ by: 'tenant', rate: { count: 100, perMs: 3_600_000 } }], limitKeeper: memoryLimits() })
  */
 export function memoryLimits(): Limits {
   return new MemoryLimits()

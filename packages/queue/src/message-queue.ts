@@ -6,11 +6,13 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Claim,
   type Clock,
   type DeliveryJob,
   type Duration,
   idMaker,
   type Lifecycle,
+  type Limits,
   MailwrightError,
   milliseconds,
   type Outcome,
@@ -27,28 +29,46 @@ import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
 import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
-import { dependable } from './dependable-retry.ts'
+import { type Reactions, type ResponseRule, responseReader } from './classification.ts'
+import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { knownResponses } from './known-responses.ts'
+import { LimitGate } from './limit-gate.ts'
+import { type LimitRule, limitsOf } from './limit-rules.ts'
+import { memoryLimits } from './limits.ts'
+import type { NoticeOptions } from './notice-style.ts'
 import { Operator, type QueueOperations } from './operations.ts'
-import { type RetrySchedule, retryByAge } from './retry.ts'
+import { checkedPostmaster, type PostmasterOptions } from './postmaster.ts'
+import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
+import { type StreamsOption, streamOf } from './streams.ts'
 import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
+import { UnreachableDestinations } from './unreachable.ts'
+import { checkedVerp, type VerpOptions } from './verp-sender.ts'
 
-export interface MessageQueueOptions {
+export interface MessageQueueOptions extends RetryOptions {
   /** Our name in notices. */
   readonly hostname: string
   readonly store: QueueStore
   readonly router: Router
   /** By the names the router uses. A block among them lives and dies with the queue. */
   readonly transports: Readonly<Record<string, Transport | Block<Transport>>>
-  /** When a deferred recipient is tried again. Default Postfix's: `retryByAge('300s', '4000s')`. */
-  readonly retry?: RetrySchedule
-  /** How long mail is tried before it is returned. Default 5 days. */
-  readonly lifetime?: Duration
-  /** The same for notices. Default 5 days. */
-  readonly bounceLifetime?: Duration
+  /** Mail that is tried otherwise than `retry`, `lifetime` and `bounceLifetime` say. The first that fits counts. */
+  readonly retryExceptions?: readonly RetryException[]
+  /** What answers are about: rules read in their order, or `none`. Default `knownResponses`. */
+  readonly classify?: readonly ResponseRule[] | 'none'
+  /** What to do about answers, by what they are about. Default nothing but what the answer says. */
+  readonly reactions?: Reactions
+  /** After how long a sender is told, once, that mail is late and still being tried. Default never. */
+  readonly warnAfter?: Duration
+  /** How notices are worded, and what they return. */
+  readonly notices?: NoticeOptions
+  /** Which troubles the postmaster hears of too. Default none. */
+  readonly postmaster?: PostmasterOptions
+  /** Gives mail a sender for each recipient, and so an attempt. Default off. */
+  readonly verp?: VerpOptions
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -56,6 +76,18 @@ export interface MessageQueueOptions {
   /** Attempts a destination gets at first, and at most. Default 5 and 20. */
   readonly initialConcurrency?: number
   readonly concurrencyLimit?: number
+  /** The same and more, by transport or destination. */
+  readonly concurrency?: ConcurrencyTable
+  /** Mail that has a line of its own, by its labels. Default none. */
+  readonly streams?: StreamsOption
+  /** A message with more entries than this at one destination has a line of its own there. Default 10. */
+  readonly bulkAbove?: number
+  /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
+  readonly streamShare?: number
+  /** How many attempts, at once or in a time, for each tenant, campaign or whatever is labelled. Default none. */
+  readonly limits?: readonly LimitRule[]
+  /** Who keeps them. Default `memoryLimits()`; several nodes need one that they share. */
+  readonly limitKeeper?: Limits
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
   /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
@@ -67,7 +99,13 @@ export interface MessageQueueOptions {
 }
 
 /** The queue as its host sees it. */
-export interface MessageQueue extends Transport, QueueOperations {}
+export interface MessageQueue extends Transport, QueueOperations {
+  /**
+   * How long ready mail has been waiting though there are slots for it, ms, for a gauge. Some ms are usual; more than the
+   * time the store takes to answer means that something is stuck.
+   */
+  readonly liveness: number
+}
 
 /**
  * Makes a queue.
@@ -114,11 +152,32 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.#children = children
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
-    const recipientLimit = positive('recipientLimit', options.recipientLimit ?? 50)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
+    const report = (error: unknown): void => events.emit({ type: 'failure', where: 'the retry schedule', error })
+    const retry = usualRules(options, POSTFIX_RULES, report)
+    const table = options.classify ?? knownResponses
+    const responses = table === 'none' ? undefined : responseReader(table, options.reactions ?? {}, report)
+    if (responses?.suppresses === 'yes' && options.suppressions === undefined)
+      throw new MailwrightError(
+        'ERR_MAILWRIGHT_CONFIG',
+        'a reaction of the queue suppresses, and there are no suppressions',
+      )
     if (options.suppressAfter !== undefined && options.suppressions === undefined)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
     const router = routerOf(options, environment.clock)
+    const verp = options.verp && checkedVerp(options.verp)
+    const usual: DestinationRules = {
+      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
+      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
+      failedCohortLimit: 1,
+      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      rateDelayMs: 0,
+      transportRateDelayMs: 0,
+    }
+    const rulesOf = destinationRules(options.concurrency, usual, (error) =>
+      events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
+    )
+    const recipientLimit = (lane: string): number => rulesOf(lane).recipientLimit
     const parts: AttemptParts = {
       store: options.store,
       router,
@@ -128,25 +187,32 @@ class QueueManager implements MessageQueue, Lifecycle {
       hostname: options.hostname,
       nextId: () => ids.next(),
       recipientLimit,
-      retry: {
-        schedule: dependable(options.retry ?? retryByAge(), (error) =>
-          events.emit({ type: 'failure', where: 'the retry schedule', error }),
-        ),
-        lifetimeMs: milliseconds(options.lifetime ?? '5d'),
-        bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
-      },
+      retry,
+      rulesFor: exceptionalRules(options.retryExceptions ?? [], retry, new Set(transports.keys()), report),
+      responses,
+      unreachable: new UnreachableDestinations(),
+      suppressions: options.suppressions,
+      warnAfterMs: options.warnAfter === undefined ? undefined : milliseconds(options.warnAfter),
+      notices: options.notices,
+      postmaster: options.postmaster && checkedPostmaster(options.postmaster),
+      verp,
     }
     const scheduler = new Scheduler({
-      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
-      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
-      failedCohortLimit: 1,
+      ...usual,
+      mannersOf: rulesOf,
+      share: positiveShare(options.streamShare ?? 0.8),
       maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
       ahead: 50,
       aheadOfAll: 200,
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })
-    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    const { limits: rules = [], limitKeeper = memoryLimits() } = options
+    const applied = limitsOf(rules, (error) => events.emit({ type: 'failure', where: 'the key of a limit', error }))
+    const gateOf = (letGo: (claim: Claim) => void): LimitGate =>
+      new LimitGate({ limits: limitKeeper, limitsOf: applied, clock: environment.clock, events, leaseMs, letGo })
+    const call: Call = { signal: this.#giveUp.signal }
+    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, call, rules.length > 0 ? gateOf : undefined)
     const { store } = options
     const { clock } = environment
     const dispatcher = this.#dispatcher
@@ -160,7 +226,12 @@ class QueueManager implements MessageQueue, Lifecycle {
       environment,
       events,
       recipientLimit,
+      streams: {
+        streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
+        bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
+      },
       leaseMs,
+      verp,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
     }
@@ -228,6 +299,10 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
+  get liveness(): number {
+    return this.#dispatcher.liveness
+  }
+
   entries: QueueOperations['entries'] = (query) => this.#operator.entries(query)
   read: QueueOperations['read'] = (message) => this.#operator.read(message)
   flush: QueueOperations['flush'] = (selection) => this.#operator.flush(selection)
@@ -258,8 +333,16 @@ function positive(option: string, value: number): number {
   throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${option} of the queue must be at least 1, not ${value}`)
 }
 
+function positiveShare(value: number): number {
+  if (value > 0 && value <= 1) return value
+  throw new MailwrightError(
+    'ERR_MAILWRIGHT_CONFIG',
+    `streamShare of the queue must be above 0 and at most 1, not ${value}`,
+  )
+}
+
 /** A lane is written `transport:destination`, and `error` is where refused recipients go. */
 function assertTransportName(name: string): void {
-  if (name === '' || name.includes(':') || name === ERROR_TRANSPORT)
+  if (name === '' || /[:/]/.test(name) || name === ERROR_TRANSPORT)
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a name for a transport of the queue: ${name}`)
 }

@@ -125,10 +125,17 @@ describe('a suspension', () => {
     ])
   })
 
-  it('that cannot be read at start keeps the queue from starting', async () => {
-    const { watch, faults } = await watching()
-    faults.fail('suspensions')
-    await expect(watch.start()).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
+  it('that cannot be read at start keeps everything from being tried until it can', async () => {
+    const { watch, clock, faults, suspend, applied, told } = await watching()
+    await suspend(LANE)
+    faults.fail('suspensions', 2)
+    await watch.start()
+    expect(applied).toMatchObject([[{ scope: { kind: 'everything' } }]])
+    await clock.advance('1s')
+    expect(applied).toHaveLength(1)
+    await clock.advance('1s')
+    expect(applied.slice(1)).toMatchObject([[{ scope: LANE }]])
+    expect(told()).toEqual(['suspended lane'])
   })
 
   it('leaves nothing running when the queue stops', async () => {
@@ -160,11 +167,74 @@ describe('a queue that is told to suspend', () => {
     expect(scope.events.of('queue.resumed')).toHaveLength(2)
   })
 
-  it('does not start when its store cannot say what is suspended, and lets go of the store', async () => {
+  it('tries nothing of a lane until it is resumed, and nothing else is kept waiting', async () => {
+    const { queue, clock, smtp, send } = await started()
+    await queue.suspend(LANE, { reason: 'maintenance' })
+    await send({ to: ['ann@example.org'] })
+    await send({ to: ['bob@example.com'] })
+    await clock.advance('1h')
+    expect(smtp.delivered).toEqual(['bob@example.com'])
+    await queue.resume(LANE)
+    await clock.settle()
+    expect(smtp.delivered).toEqual(['bob@example.com', 'ann@example.org'])
+  })
+
+  it('tries mail with a label again when its time is over', async () => {
+    const { queue, clock, smtp, send, entries } = await started()
+    await queue.suspend(TENANT, { reason: 'complaints', until: clock.now() + 20 * MINUTE })
+    await send({ options: { labels: { tenant: 'acme' } } })
+    await send({ to: ['bob@example.org'], options: { labels: { tenant: 'other' } } })
+    await clock.advance('19m')
+    expect(smtp.delivered).toEqual(['bob@example.org'])
+    expect(await entries()).toMatchObject([{ attempts: 0 }])
+    await clock.advance('1m')
+    expect(smtp.delivered).toEqual(['bob@example.org', 'ann@example.org'])
+  })
+
+  it('remembers over a restart that everything stands still', async () => {
+    const store = memoryStore()
+    const first = await started({ store })
+    await first.queue.suspend({ kind: 'everything' }, { reason: 'moving house' })
+    await first.send()
+    await first.clock.settle()
+    expect(first.smtp.jobs).toEqual([])
+    await first.end()
+    const { queue, clock, smtp } = await started({ store })
+    await clock.advance('1h')
+    expect(smtp.jobs).toEqual([])
+    await queue.resume({ kind: 'everything' })
+    await clock.settle()
+    expect(smtp.delivered).toEqual(['ann@example.org'])
+  })
+
+  it.each([LANE, TENANT])('lets an operator send suspended mail elsewhere, or return it: %j', async (scope) => {
+    const { queue, clock, smtp, send, entries } = await started()
+    await queue.suspend(scope, { reason: 'blocked there' })
+    const options = { labels: { tenant: 'acme' } }
+    await send({ options })
+    await send({ to: ['bob@example.org'], options })
+    await clock.settle()
+    expect(
+      await queue.reroute({ recipient: 'ann@example.org' }, { transport: 'smtp', destination: 'backup.example' }),
+    ).toBe(1)
+    expect(await queue.expire({ recipient: 'bob@example.org' })).toBe(1)
+    await clock.settle()
+    // By another lane it has the same label.
+    const elsewhere = scope.kind === 'lane' ? ['ann@example.org'] : []
+    expect(smtp.delivered.toSorted()).toEqual([...elsewhere, 'sender@example.net'])
+    expect((await entries()).map((entry) => entry.lane)).toEqual(scope.kind === 'lane' ? [] : ['smtp:backup.example'])
+  })
+
+  it('starts when its store cannot say what is suspended, takes mail, and tries it when it can', async () => {
     const bench = queueBench()
     bench.faults.fail('suspensions', 1)
-    await expect(bench.queue.start!({ signal: AbortSignal.timeout(1_000) })).rejects.toThrow('disk')
-    expect(bench.faults.count('close')).toBe(1)
-    expect(bench.faults.listeners).toBe(0)
+    await bench.queue.start!({ signal: AbortSignal.timeout(1_000) })
+    const { send, smtp, clock, failures } = await started(bench)
+    await send()
+    await clock.settle()
+    expect(smtp.jobs).toEqual([])
+    expect(failures()).toEqual(['reading suspensions of the queue'])
+    await clock.advance('1s')
+    expect(smtp.delivered).toEqual(['ann@example.org'])
   })
 })
