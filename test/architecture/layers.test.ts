@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
   'local-delivery': MESSAGE,
   'http-transport': MESSAGE,
   'store-lmdb': CORE,
+  redis: CORE,
   dns: CORE,
   'mail-auth': MESSAGE,
   sasl: CORE,
@@ -33,6 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[] | 'everything'>> = {
 const OWNED: Readonly<Record<string, string>> = {
   'smtp-server': 'smtp-listener',
   lmdb: 'store-lmdb',
+  ioredis: 'redis',
   'lru-cache': 'dns',
   mailauth: 'mail-auth',
   'dns-packet': 'dns',

@@ -157,6 +157,8 @@ export type MailEvent =
   | { readonly type: 'store.recovered'; readonly messages: number; readonly strays: number; readonly corrupt: number }
   /** A stored record could not be read; it was set aside and the rest goes on. */
   | { readonly type: 'store.corrupt'; readonly message: MessageId; readonly problem: string }
+  /** Storage is set up so that accepted mail may be lost: an operator has to look. */
+  | { readonly type: 'store.unsafe'; readonly store: string; readonly problem: string }
   /** Storage began or ceased to refuse new mail. */
   | { readonly type: 'store.refusing'; readonly reply: Reply | null }
   /** Something went wrong that is nobody's mail: background work, a subscriber, a bug. */

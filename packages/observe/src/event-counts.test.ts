@@ -89,6 +89,7 @@ test('what goes wrong is counted', () => {
   events.emit({ type: 'message.bounced', message: ID, dsn: 'd', sender: mailbox('a@b.c'), recipients: [] })
   events.emit({ type: 'message.undeliverable', message: ID, recipients: [] })
   events.emit({ type: 'store.corrupt', message: ID, problem: 'x' })
+  events.emit({ type: 'store.unsafe', store: 'queue', problem: 'x' })
   events.emit({ type: 'store.refusing', reply: busy })
   events.emit({ type: 'failure', where: 'x', error: null })
   expect(counts.counts()).toMatchObject({
@@ -97,6 +98,7 @@ test('what goes wrong is counted', () => {
     mailwright_notices_total: 1,
     mailwright_undeliverable_total: 1,
     mailwright_store_corrupt_total: 1,
+    mailwright_store_unsafe_total: 1,
     mailwright_store_refusing: 1,
     mailwright_failures_total: 1,
   })

@@ -49,6 +49,7 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
   let notices = 0
   let undeliverable = 0
   let corrupt = 0
+  let unsafe = 0
   let failures = 0
   let refusing = 0
 
@@ -105,6 +106,9 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
       case 'store.corrupt':
         corrupt++
         return
+      case 'store.unsafe':
+        unsafe++
+        return
       case 'store.refusing':
         refusing = event.reply === null ? 0 : 1
         return
@@ -159,6 +163,7 @@ export function countEvents(events: Events, { queue }: EventCountOptions = {}): 
       ...(queue === undefined ? [] : [gauge('queue_stuck_ms', STUCK, one(Math.round(queue.liveness)))]),
       gauge('queue_suspensions', 'Suspensions in force.', one(suspended.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
+      counter('store_unsafe_total', 'Settings of storage found by which accepted mail may be lost.', one(unsafe)),
       counter('store_corrupt_total', 'Stored records that could not be read.', one(corrupt)),
       counter('failures_total', "Things that went wrong and are nobody's mail.", one(failures)),
     ]

@@ -255,6 +255,7 @@ describe('other events', () => {
     ['warn', { type: 'queue.resumed', scope: { kind: 'lane', lane: 'smtp:a' } }, { scope: 'lane:smtp:a' }],
     ['info', { type: 'store.recovered', messages: 1, strays: 2, corrupt: 3 }, { messages: 1, strays: 2, corrupt: 3 }],
     ['warn', { type: 'store.corrupt', message: ID, problem: 'cut off' }, { id: ID, problem: 'cut off' }],
+    ['error', { type: 'store.unsafe', store: 'edge', problem: 'no sync' }, { store: 'edge', problem: 'no sync' }],
     ['warn', { type: 'store.refusing', reply: refusal }, { refusing: true, reply: '421 4.3.2 busy' }],
     ['warn', { type: 'store.refusing', reply: null }, { refusing: false }],
   ]

@@ -51,6 +51,7 @@ export const DEFAULT_LEVELS: EventLevels = {
   'queue.resumed': 'warn',
   'store.recovered': 'info',
   'store.corrupt': 'warn',
+  'store.unsafe': 'error',
   'store.refusing': 'warn',
   failure: 'error',
 }
@@ -166,6 +167,8 @@ export function eventFields(event: MailEvent): object {
       return { messages: event.messages, strays: event.strays, corrupt: event.corrupt }
     case 'store.corrupt':
       return { id: event.message, problem: event.problem }
+    case 'store.unsafe':
+      return { store: event.store, problem: event.problem }
     case 'store.refusing':
       return { refusing: event.reply !== null, reply: event.reply === null ? undefined : replyLine(event.reply) }
     case 'failure':

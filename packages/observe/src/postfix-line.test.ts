@@ -104,6 +104,7 @@ test('the other lines of a mail log', () => {
     'smtpd[42]: NOQUEUE: reject: CONNECT from unknown[192.0.2.7]: 421 4.3.2 <unknown[192.0.2.7]>: busy; proto=SMTP',
   ])
   expect(told({ type: 'store.corrupt', message: ID, problem: 'cut' })).toEqual([`qmgr[42]: warning: ${ID}: cut`])
+  expect(told({ type: 'store.unsafe', store: 'edge', problem: 'bad' })).toEqual(['qmgr[42]: warning: edge: bad'])
   expect(told({ type: 'store.refusing', reply: busy })).toEqual(['qmgr[42]: warning: 421 4.3.2 busy'])
   expect(told({ type: 'store.refusing', reply: null })).toEqual([])
   expect(told({ type: 'failure', where: 'settling', error: new Error('disk\nfull') })).toEqual([
@@ -137,6 +138,7 @@ describe('nothing from outside can split a line', () => {
     { type: 'message.discarded', session: everywhere, message: ID, policy: evil },
     { type: 'connection.refused', client: { address: evil, port: 1 }, reply: answer, reason: evil },
     { type: 'store.corrupt', message: ID, problem: evil },
+    { type: 'store.unsafe', store: evil, problem: evil },
     { type: 'store.refusing', reply: answer },
     { type: 'failure', where: evil, error: new Error(evil) },
   ]

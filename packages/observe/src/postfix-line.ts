@@ -72,6 +72,8 @@ export function postfixLines(event: MailEvent, at: number, origin: LineOrigin): 
     }
     case 'store.corrupt':
       return [line('qmgr', `warning: ${event.message}: ${printable(event.problem)}`)]
+    case 'store.unsafe':
+      return [line('qmgr', `warning: ${printable(event.store)}: ${printable(event.problem)}`)]
     case 'store.refusing':
       return event.reply === null ? NOTHING : [line('qmgr', `warning: ${printable(replyLine(event.reply))}`)]
     case 'failure':

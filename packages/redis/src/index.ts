@@ -1,0 +1,8 @@
+export type { BodyStore, BodyWriter, StoredBody } from './body-store.ts'
+export type { RedisConnectionOptions } from './connection.ts'
+export { type DirectoryBodiesOptions, directoryBodies } from './directory-bodies.ts'
+export type { RedisStoreOptions } from './options.ts'
+export { type RedisLimits, type RedisLimitsOptions, redisLimits } from './redis-limits.ts'
+export { type RedisStore, redisStore } from './redis-store.ts'
+export { type RedisSuppressions, type RedisSuppressionsOptions, redisSuppressions } from './redis-suppressions.ts'
+export type { Durability } from './start-checks.ts'
