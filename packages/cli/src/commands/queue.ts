@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { formatMailbox, type QueueEntry, type QueueStore, type Selection } from '@mailwright/core'
 import { EventHub } from '@mailwright/kernel'
-import { lmdbStore } from '@mailwright/store-lmdb'
+import { spoolStore } from 'mailwright'
 import { type Command, UsageError } from '../command.ts'
 
 interface Request {
@@ -85,7 +85,7 @@ export const queue: Command = {
     if (CHANGING.has(name) && Object.keys(selection).length === 0 && !values.all) {
       throw new UsageError(`queue ${name} wants message ids, --sender, --recipient, --lane, or --all`)
     }
-    const store = lmdbStore({ directory: values.spool, access: 'operator' })
+    const store = spoolStore({ directory: values.spool, access: 'operator' })
     await store.open(new EventHub({ now: () => Date.now(), after: () => ({ cancel() {}, refresh() {} }) }))
     try {
       await action({ store, selection, ids, json: values.json })
