@@ -1,9 +1,9 @@
 /**
  * Workers as processes of this machine, by `node:cluster`: each runs the program that started them, with the same
  * arguments. The first process opens the listening sockets and hands connections out in turn, so that a few clients that
- * keep their connections are spread evenly (sockets shared by `SO_REUSEPORT` gave one worker five of eight), and a
- * connection that waits to be accepted outlives the worker that died. It costs the first process about 0.1 ms for each
- * connection, none for each message.
+ * keep their connections are spread evenly (sockets shared by `SO_REUSEPORT` gave one worker of four five of eight). It
+ * costs the first process about 0.1 ms for each connection, none for each message. A connection that is being handed to
+ * a worker at the moment it dies stays silent until its client gives up.
  *
  * Workers end with the first process, however that ends. Their standard error comes through it, so that lines stay whole.
  */

@@ -1,0 +1,90 @@
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
+import { mailwright, server, temporaryFolder } from '../test-support/command-line.ts'
+import { sendMail } from '../test-support/send-mail.ts'
+
+const TEXT = 'Subject: shared\r\n\r\nbody\r\n'
+
+/** Somebody else on a port of loopback, who never says anything. */
+async function silentHost(): Promise<number> {
+  const somebody = createServer().listen(0, '127.0.0.1')
+  await new Promise((resolve) => somebody.once('listening', resolve))
+  onTestFinished(() => void somebody.close())
+  return (somebody.address() as { readonly port: number }).port
+}
+
+interface Line {
+  readonly worker?: number
+  readonly msg: string
+}
+
+/** The log, line by line: all of it is JSON but for what is said to people. */
+function logOf(stderr: string): readonly Line[] {
+  return stderr
+    .split('\n')
+    .flatMap((line) => (line === '' || line.startsWith('mailwright: ') ? [] : [JSON.parse(line)]))
+}
+
+describe('a relay with workers', () => {
+  it('listens once, spreads its clients over all of them, and shows one queue', async () => {
+    const spool = join(temporaryFolder(), 'spool')
+    const relay = await server(
+      ['relay', '--listen', '127.0.0.1:0', '--next-hop', '127.0.0.1:9', '--spool', spool, '--workers', '3'],
+      1,
+    )
+    const subjects = ['bob@example.net', 'eve@example.net', 'zoe@example.com']
+    for (const address of subjects) await sendMail(relay.port, TEXT, [address])
+    const { stdout } = await mailwright('queue', 'list', '--spool', spool, '--json')
+    const listed = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(listed.map(({ recipients: [only] }) => only.address).sort()).toEqual(subjects)
+    const removed = await mailwright('queue', 'remove', '--all', '--spool', spool, '--json')
+    expect(removed.stdout).toBe('{"removed":3}\n')
+
+    const { code, stderr } = await relay.stop()
+    expect(code).toBe(0)
+    expect(stderr.match(/^mailwright: .*$/gm)).toEqual([`mailwright: listening on smtp://127.0.0.1:${relay.port}`])
+    const accepted = logOf(stderr).filter(({ msg }) => msg === 'message.accepted')
+    expect(accepted.map(({ worker }) => worker).sort()).toEqual([0, 1, 2])
+  })
+
+  it('ends at once at a second signal', async () => {
+    const spool = join(temporaryFolder(), 'spool')
+    const nextHop = `127.0.0.1:${await silentHost()}`
+    const relay = await server(
+      ['relay', '--listen', '127.0.0.1:0', '--next-hop', nextHop, '--spool', spool, '--workers', '2'],
+      1,
+    )
+    // An attempt at a host that says nothing keeps its worker from ending in order.
+    await sendMail(relay.port, TEXT)
+    const ended = relay.stop()
+    await vi.waitFor(async () => {
+      await expect(sendMail(relay.port, TEXT)).rejects.toThrow()
+    })
+    relay.child.kill('SIGTERM')
+    expect((await ended).code).toBe(143)
+  })
+
+  it('says in one line what keeps its workers from starting', async () => {
+    const spool = join(temporaryFolder(), 'spool')
+    const taken = await silentHost()
+    const result = await mailwright(
+      ...['relay', '--listen', `127.0.0.1:${taken}`, '--next-hop', '127.0.0.1:9', '--spool', spool],
+      ...['--workers', '2', '--log-level', 'silent'],
+    )
+    expect(result.code).toBe(1)
+    expect(result.stderr).toMatch(/^mailwright: [^\n]*EADDRINUSE[^\n]*\n$/)
+  })
+
+  it.each(['0', '-1', 'two', '65', '1.5'])('wants a number of them, not %s', async (count) => {
+    const spool = join(temporaryFolder(), 'spool')
+    const result = await mailwright(
+      ...['relay', '--listen', '127.0.0.1:0', '--next-hop', '127.0.0.1:9', '--spool', spool, `--workers=${count}`],
+    )
+    expect(result.code).toBe(2)
+    expect(result.stderr).toBe(`mailwright: --workers wants a number from 1 to 64, not "${count}"\n`)
+  })
+})
