@@ -9,8 +9,10 @@ import {
   type ClaimQuery,
   type EntriesQuery,
   type Events,
+  type Instruction,
   type LaneDue,
   type LaneQuery,
+  type LaneShape,
   MailwrightError,
   type MessageSource,
   type NewMessage,
@@ -21,6 +23,9 @@ import {
   type Remainder,
   type Selection,
   type Settlement,
+  type ShapeQuery,
+  type Suspension,
+  type SuspensionScope,
 } from '@mailwright/core'
 import { type Life, never } from './life.ts'
 import type { Crash } from './scenario.ts'
@@ -116,8 +121,14 @@ export function mortalStore(options: MortalStoreOptions): MortalStore {
       run('release', () => inner.release(selection, now)),
     reschedule: (selection: Selection, dueAt: number): Promise<number> =>
       run('reschedule', () => inner.reschedule(selection, dueAt)),
+    instruct: (selection: Selection, instruction: Instruction, now: number): Promise<number> =>
+      run('instruct', () => inner.instruct(selection, instruction, now)),
     remove: (selection: Selection): Promise<number> => run('remove', () => inner.remove(selection)),
     stats: (): Promise<QueueStats> => run('stats', () => inner.stats()),
+    shape: (query: ShapeQuery): Promise<readonly LaneShape[]> => run('shape', () => inner.shape(query)),
+    suspend: (suspension: Suspension): Promise<void> => run('suspend', () => inner.suspend(suspension)),
+    resume: (scope: SuspensionScope): Promise<boolean> => run('resume', () => inner.resume(scope)),
+    suspensions: (): Promise<readonly Suspension[]> => run('suspensions', () => inner.suspensions()),
     async quiet(): Promise<void> {
       await Promise.allSettled(underway)
     },

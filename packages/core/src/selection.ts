@@ -15,6 +15,14 @@ export function entryStatus({
   return attempts > 0 ? 'deferred' : 'waiting'
 }
 
+/** The lane of entries with an instruction: no destination, so that it is never dead nor suspended. */
+export const INSTRUCTED_LANE = 'operator:'
+
+/** The lane from which an entry is claimed: its own, or while it has an instruction the one for those. */
+export function claimLane({ lane, instruction }: Pick<QueueEntry, 'lane' | 'instruction'>): string {
+  return instruction === undefined ? lane : INSTRUCTED_LANE
+}
+
 /**
  * Whether all conditions of the selection hold for the entry. A recipient condition holds when it holds for any
  * recipient still to be served.

@@ -61,7 +61,7 @@ export interface QueueEntry {
 /**
  * What is to be done with an entry instead of trying it: `requeue`: route its recipients again; `reroute`: go on in this
  * lane; `expire`: return it to its sender. Kept with the entry, so that any process may give it; whoever delivers from
- * the store carries it out when it claims the entry.
+ * the store carries it out when it claims the entry, from the lane that `claimLane` tells.
  */
 export type Instruction =
   | { readonly kind: 'requeue' }
@@ -97,8 +97,9 @@ export interface Settlement {
   /** Whether this was an attempt, as against a deferral by some limit of ours. */
   readonly counted: boolean
   /**
-   * Where those who stay go on instead: entries that between them name each once. An instruction of the entry has then
-   * been carried out; any other settlement leaves it.
+   * Where those who stay go on instead: entries that between them name each once, as `movedEntries` reads it. They are
+   * numbered on from the highest entry of the message, and keep its attempts, its hold and that its sender was warned.
+   * An instruction of the entry has then been carried out; any other settlement leaves it.
    */
   readonly moved?: readonly NewEntry[] | undefined
   /** The sender has been told that it is late. Once set it stays. */
@@ -202,7 +203,7 @@ export interface QueueStore {
    * With `claim`, all entries whose lanes it names are claimed by the caller in the same step, as if by `claim`.
    */
   put(message: NewMessage, source: MessageSource, claim: PutClaim | undefined, call: Call): Promise<readonly Claim[]>
-  /** Lanes with unclaimed, unheld entries due at `now`, the longest waiting first. */
+  /** Lanes with unclaimed, unheld entries due at `now`, the longest waiting first. For these queries the lane of an entry is `claimLane`. */
   lanes(query: LaneQuery): Promise<readonly LaneDue[]>
   /** Claims due entries of one lane, the longest due first. Entries whose lease ended may be claimed again. */
   claim(query: ClaimQuery): Promise<readonly Claim[]>
@@ -226,7 +227,10 @@ export interface QueueStore {
   release(selection: Selection, now: number): Promise<number>
   /** Makes entries due at `dueAt`. */
   reschedule(selection: Selection, dueAt: number): Promise<number>
-  /** Writes an instruction into entries and makes them due at `now`. Held ones stay held. Resolves with how many changed. */
+  /**
+   * Writes an instruction into entries and makes them due at `now`. Held ones stay held. One that is claimed finishes its
+   * attempt first; what that leaves is due when the instruction says, not at `retryAt`. Resolves with how many changed.
+   */
   instruct(selection: Selection, instruction: Instruction, now: number): Promise<number>
   /** Removes entries, and messages left without one. A claimed entry is removed too: its settlement is then lost. */
   remove(selection: Selection): Promise<number>

@@ -13,6 +13,7 @@ import {
   type MailEvent,
   type Recipient,
   replyLine,
+  suspensionKey,
 } from '@mailwright/core'
 import { addressList } from './log-text.ts'
 import type { Logger, LogLevel } from './logger.ts'
@@ -45,6 +46,8 @@ export const DEFAULT_LEVELS: EventLevels = {
   'message.undeliverable': 'info',
   'message.removed': 'debug',
   'lane.state': 'warn',
+  'queue.suspended': 'warn',
+  'queue.resumed': 'warn',
   'store.recovered': 'info',
   'store.corrupt': 'warn',
   'store.refusing': 'warn',
@@ -148,6 +151,14 @@ export function eventFields(event: MailEvent): object {
       return { id: event.message }
     case 'lane.state':
       return { lane: event.lane, state: event.state, until: instant(event.until) }
+    case 'queue.suspended':
+      return {
+        scope: suspensionKey(event.suspension.scope),
+        reason: event.suspension.reason,
+        until: instant(event.suspension.until),
+      }
+    case 'queue.resumed':
+      return { scope: suspensionKey(event.scope) }
     case 'store.recovered':
       return { messages: event.messages, strays: event.strays, corrupt: event.corrupt }
     case 'store.corrupt':
@@ -203,6 +214,7 @@ function settledFields({ message, recipient, sender, lane, outcome, ...rest }: E
     queuedMs: rest.delays.queued,
     attemptMs: rest.delays.attempt,
     retryAt: instant(rest.retryAt),
+    category: rest.category,
   }
 }
 

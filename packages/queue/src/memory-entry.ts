@@ -1,5 +1,5 @@
 /** What the memory store keeps of a message, and what an entry's fields mean. */
-import type { MessageId, MessageSource, NewMessage, PendingRecipient, QueueEntry } from '@mailwright/core'
+import type { Instruction, MessageId, MessageSource, NewMessage, PendingRecipient, QueueEntry } from '@mailwright/core'
 
 export interface StoredMessage {
   readonly id: MessageId
@@ -16,6 +16,8 @@ export interface StoredEntry {
   dueAt: number
   attempts: number
   held: string | undefined
+  instruction: Instruction | undefined
+  warned: true | undefined
   lease: Lease | undefined
 }
 
@@ -51,9 +53,22 @@ export function inListingOrder(one: StoredEntry, other: StoredEntry): number {
 
 /** The entry as callers see it. */
 export function describe(entry: StoredEntry): QueueEntry {
-  const { message, number, lane, recipients, dueAt, attempts, held } = entry
-  const { sender, arrivedAt } = message.about
-  const base = { message: message.id, entry: number, lane, sender, recipients, size: message.source.size }
-  const state = { arrivedAt, dueAt, attempts, claimed: isClaimed(entry) }
-  return held === undefined ? { ...base, ...state } : { ...base, ...state, held }
+  const { message, number, lane, recipients, dueAt, attempts, held, instruction, warned } = entry
+  const { sender, arrivedAt, options } = message.about
+  return {
+    message: message.id,
+    entry: number,
+    lane,
+    sender,
+    recipients,
+    size: message.source.size,
+    arrivedAt,
+    dueAt,
+    attempts,
+    held,
+    instruction,
+    warned,
+    labels: options.labels,
+    claimed: isClaimed(entry),
+  }
 }

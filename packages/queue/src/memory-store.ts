@@ -12,12 +12,16 @@ import {
   type ClaimQuery,
   type EntriesQuery,
   type Events,
+  type Instruction,
   isSelected,
   type LaneDue,
   type LaneQuery,
+  type LaneShape,
   MailwrightError,
   type MessageId,
   type MessageSource,
+  movedEntries,
+  type NewEntry,
   type NewMessage,
   type PutClaim,
   type QueueEntry,
@@ -29,19 +33,23 @@ import {
   reply,
   type Selection,
   type Settlement,
+  type ShapeQuery,
   type Spool,
+  type Suspension,
+  type SuspensionScope,
+  suspensionKey,
   type TransientCode,
 } from '@mailwright/core'
 import {
   describe,
-  earliest,
   inListingOrder,
   isClaimable,
-  isClaimed,
   type Lease,
   type StoredEntry,
   type StoredMessage,
 } from './memory-entry.ts'
+import { shapeOf, statsOf } from './memory-figures.ts'
+import { MemoryLanes } from './memory-lanes.ts'
 import { holdInMemory, memorySpool } from './memory-spool.ts'
 
 export interface MemoryStoreOptions {
@@ -65,8 +73,9 @@ export function memoryStore(options: MemoryStoreOptions = {}): QueueStore {
 class MemoryStore implements QueueStore {
   readonly #maxBytes: number
   readonly #messages = new Map<MessageId, StoredMessage>()
-  readonly #lanes = new Map<string, Set<StoredEntry>>()
+  readonly #lanes = new MemoryLanes()
   readonly #leased = new Set<StoredEntry>()
+  readonly #suspensions = new Map<string, Suspension>()
   readonly #listeners = new Set<(by: Arrival) => void>()
   #bytes = 0
   #tokens = 0
@@ -115,19 +124,17 @@ class MemoryStore implements QueueStore {
   async lanes({ now, limit, exclude }: LaneQuery): Promise<readonly LaneDue[]> {
     this.#assertOpen()
     this.#endLeases(now)
-    const due: LaneDue[] = []
-    for (const [lane, entries] of this.#lanes) {
-      if (exclude?.has(lane)) continue
-      const dueAt = earliest(entries)
-      if (dueAt <= now) due.push({ lane, dueAt })
-    }
-    return due.sort((one, other) => one.dueAt - other.dueAt).slice(0, limit)
+    return [...this.#lanes.due(exclude)]
+      .filter((due) => due.dueAt <= now)
+      .sort((one, other) => one.dueAt - other.dueAt)
+      .slice(0, limit)
   }
 
   async claim({ lane, now, limit, leaseMs }: ClaimQuery): Promise<readonly Claim[]> {
     this.#assertOpen()
     this.#endLeases(now)
-    return [...(this.#lanes.get(lane) ?? [])]
+    return this.#lanes
+      .of(lane)
       .filter((entry) => isClaimable(entry) && entry.dueAt <= now)
       .sort((one, other) => one.dueAt - other.dueAt || inListingOrder(one, other))
       .slice(0, limit)
@@ -141,16 +148,21 @@ class MemoryStore implements QueueStore {
     lease.ended = false
   }
 
-  async settle(claim: Claim, { outcomes, retryAt, counted, also }: Settlement): Promise<Remainder> {
+  async settle(claim: Claim, { outcomes, retryAt, counted, moved, warned, also }: Settlement): Promise<Remainder> {
     this.#assertOpen()
     this.#claimed(claim)
     const notice = also && { message: also.message, source: await holdInMemory(also.source, { signal: NEVER }) }
     const { entry } = this.#claimed(claim)
+    const remaining = remainingRecipients(entry.recipients, outcomes)
+    const elsewhere = moved && movedEntries(remaining, moved)
     this.#unlease(entry)
     if (counted) entry.attempts += 1
-    entry.recipients = remainingRecipients(entry.recipients, outcomes)
-    entry.dueAt = retryAt
-    if (entry.recipients.length === 0) this.#remove(entry)
+    entry.warned = warned ?? entry.warned
+    entry.recipients = remaining
+    // An instruction the attempt knew nothing of is carried out next.
+    if (entry.instruction === undefined || claim.entry.instruction !== undefined) entry.dueAt = retryAt
+    if (elsewhere !== undefined) this.#move(entry, elsewhere)
+    else if (remaining.length === 0) this.#remove(entry)
     if (notice !== undefined && !this.#messages.has(notice.message.id)) this.#insert(notice.message, notice.source)
     return entry.message.entries.size > 0 ? 'waiting' : 'nothing'
   }
@@ -158,7 +170,7 @@ class MemoryStore implements QueueStore {
   async nextDue(exclude?: ReadonlySet<string>): Promise<number | undefined> {
     this.#assertOpen()
     let next = Number.POSITIVE_INFINITY
-    for (const [lane, entries] of this.#lanes) if (!exclude?.has(lane)) next = Math.min(next, earliest(entries))
+    for (const { dueAt } of this.#lanes.due(exclude)) next = Math.min(next, dueAt)
     return next === Number.POSITIVE_INFINITY ? undefined : next
   }
 
@@ -203,23 +215,47 @@ class MemoryStore implements QueueStore {
     return moved
   }
 
+  async instruct(selection: Selection, instruction: Instruction, now: number): Promise<number> {
+    const instructed = this.#change(selection, (entry) => {
+      this.#lanes.delete(entry)
+      entry.instruction = instruction
+      entry.dueAt = now
+      this.#lanes.add(entry)
+    })
+    if (instructed > 0) this.#announce()
+    return instructed
+  }
+
   async remove(selection: Selection): Promise<number> {
     return this.#change(selection, (entry) => this.#remove(entry))
   }
 
   async stats(): Promise<QueueStats> {
     this.#assertOpen()
-    const entries = this.#all()
-    const arrivals = [...this.#messages.values()].map((message) => message.about.arrivedAt)
-    return {
-      messages: this.#messages.size,
-      entries: entries.length,
-      held: entries.filter((entry) => entry.held !== undefined).length,
-      claimed: entries.filter(isClaimed).length,
-      bytes: this.#bytes,
-      lanes: this.#lanes.size,
-      oldest: arrivals.length === 0 ? undefined : arrivals.reduce((oldest, each) => Math.min(oldest, each)),
-    }
+    return statsOf(this.#all(), this.#bytes)
+  }
+
+  async shape(query: ShapeQuery): Promise<readonly LaneShape[]> {
+    this.#assertOpen()
+    return shapeOf(this.#all(), query)
+  }
+
+  async suspend(suspension: Suspension): Promise<void> {
+    this.#assertOpen()
+    this.#suspensions.set(suspensionKey(suspension.scope), suspension)
+    this.#announce('operator')
+  }
+
+  async resume(scope: SuspensionScope): Promise<boolean> {
+    this.#assertOpen()
+    const ended = this.#suspensions.delete(suspensionKey(scope))
+    if (ended) this.#announce('operator')
+    return ended
+  }
+
+  async suspensions(): Promise<readonly Suspension[]> {
+    this.#assertOpen()
+    return [...this.#suspensions].sort(([one], [other]) => (one < other ? -1 : 1)).map(([, suspension]) => suspension)
   }
 
   refusing(): Reply<TransientCode> | null {
@@ -234,25 +270,37 @@ class MemoryStore implements QueueStore {
 
   #insert(about: NewMessage, source: MessageSource): StoredMessage {
     const message: StoredMessage = { id: about.id, about, source, entries: new Set() }
-    for (const [number, { lane, recipients, dueAt, held }] of about.entries.entries()) {
-      const entry = { message, number, lane, recipients, dueAt, held, attempts: 0, lease: undefined }
-      message.entries.add(entry)
-      const others = this.#lanes.get(lane)
-      if (others === undefined) this.#lanes.set(lane, new Set([entry]))
-      else others.add(entry)
-    }
+    for (const [number, entry] of about.entries.entries()) this.#add(message, number, entry)
     this.#messages.set(about.id, message)
     this.#bytes += source.size
     return message
   }
 
+  #add(message: StoredMessage, number: number, { lane, recipients, dueAt, held }: NewEntry): StoredEntry {
+    const state = { attempts: 0, instruction: undefined, warned: undefined, lease: undefined }
+    const entry: StoredEntry = { message, number, lane, recipients, dueAt, held, ...state }
+    message.entries.add(entry)
+    this.#lanes.add(entry)
+    return entry
+  }
+
+  /** Other entries take the place of this one. */
+  #move(entry: StoredEntry, elsewhere: readonly NewEntry[]): void {
+    const { message, attempts, held, warned } = entry
+    let number = Math.max(...Array.from(message.entries, (each) => each.number))
+    for (const each of elsewhere) {
+      const moved = this.#add(message, ++number, { ...each, held: each.held ?? held })
+      moved.attempts = attempts
+      moved.warned = warned
+    }
+    this.#remove(entry)
+  }
+
   #remove(entry: StoredEntry): void {
-    const { message, lane } = entry
+    const { message } = entry
     this.#unlease(entry)
     message.entries.delete(entry)
-    const others = this.#lanes.get(lane)!
-    others.delete(entry)
-    if (others.size === 0) this.#lanes.delete(lane)
+    this.#lanes.delete(entry)
     if (message.entries.size > 0) return
     this.#messages.delete(message.id)
     this.#bytes -= message.source.size
@@ -287,9 +335,7 @@ class MemoryStore implements QueueStore {
   }
 
   #selected(selection: Selection): StoredEntry[] {
-    return this.#all().filter((entry) =>
-      isSelected(selection, { ...entry, message: entry.message.id, sender: entry.message.about.sender }),
-    )
+    return this.#all().filter((entry) => isSelected(selection, describe(entry)))
   }
 
   /** Changes the selected entries, and counts them. */
@@ -300,8 +346,8 @@ class MemoryStore implements QueueStore {
     return selected.length
   }
 
-  #announce(): void {
-    for (const listener of this.#listeners) listener('mail')
+  #announce(by: Arrival = 'mail'): void {
+    for (const listener of this.#listeners) listener(by)
   }
 
   #assertOpen(): void {

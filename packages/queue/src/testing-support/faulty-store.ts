@@ -3,7 +3,17 @@ import { MailwrightError, type QueueStore } from '@mailwright/core'
 import { memoryStore } from '../memory-store.ts'
 
 /** The calls that can go wrong. */
-export type Fallible = 'put' | 'lanes' | 'claim' | 'renew' | 'settle' | 'nextDue' | 'close'
+export type Fallible =
+  | 'put'
+  | 'lanes'
+  | 'claim'
+  | 'renew'
+  | 'settle'
+  | 'nextDue'
+  | 'suspend'
+  | 'resume'
+  | 'suspensions'
+  | 'close'
 
 export interface Faults {
   /** How often the call was made. */
@@ -63,8 +73,13 @@ export function faultyStore(inner: QueueStore = memoryStore()): {
     hold: (...given) => inner.hold(...given),
     release: (...given) => inner.release(...given),
     reschedule: (...given) => inner.reschedule(...given),
+    instruct: (...given) => inner.instruct(...given),
     remove: (selection) => inner.remove(selection),
     stats: () => inner.stats(),
+    shape: (query) => inner.shape(query),
+    suspend: (suspension) => through('suspend', () => inner.suspend(suspension)),
+    resume: (scope) => through('resume', () => inner.resume(scope)),
+    suspensions: () => through('suspensions', () => inner.suspensions()),
     refusing: () => inner.refusing(),
     onArrival(listener: Parameters<QueueStore['onArrival']>[0]): () => void {
       listeners += 1

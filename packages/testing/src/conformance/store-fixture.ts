@@ -47,6 +47,8 @@ export const MINUTE = 60_000
 export const LEASE_MS = 300_000
 export const FIRST_LANE = 'smtp:example.org'
 export const SECOND_LANE = 'smtp:example.com'
+/** A line of its own to the destination of the second lane. */
+export const BULK_LANE = 'smtp/bulk:example.com'
 
 export const RELAYED: Outcome = {
   status: 'ok',

@@ -4,9 +4,13 @@
  */
 import {
   type Claim,
+  claimLane,
+  type Instruction,
   isSelected,
   type LaneDue,
+  type LaneShape,
   type MessageId,
+  movedEntries,
   type NewMessage,
   type PendingRecipient,
   type QueueEntry,
@@ -14,6 +18,9 @@ import {
   remainingRecipients,
   type Selection,
   type Settlement,
+  type Suspension,
+  type SuspensionScope,
+  suspensionKey,
 } from '@mailwright/core'
 
 interface ModelEntry {
@@ -25,6 +32,8 @@ interface ModelEntry {
   dueAt: number
   attempts: number
   held: string | undefined
+  instruction: Instruction | undefined
+  warned: true | undefined
   claim: { readonly token: string; until: number; ended: boolean } | undefined
 }
 
@@ -46,17 +55,25 @@ export interface StoreModel {
   hold(selection: Selection, reason: string): number
   release(selection: Selection, now: number): number
   reschedule(selection: Selection, dueAt: number): number
+  instruct(selection: Selection, instruction: Instruction, now: number): number
   remove(selection: Selection): number
+  suspend(suspension: Suspension): void
+  resume(scope: SuspensionScope): boolean
   /** Forgets all claims, as opening again does. */
   reopen(): void
   lanes(now: number, exclude: ReadonlySet<string>): readonly LaneDue[]
   nextDue(exclude: ReadonlySet<string>): number | undefined
   listing(): readonly QueueEntry[]
   stats(): QueueStats
+  /** In order of lane, everything in one column of age. */
+  shape(): readonly LaneShape[]
+  suspensions(): readonly Suspension[]
 }
 
 export function storeModel(): StoreModel {
   let entries: ModelEntry[] = []
+  const suspensions = new Map<string, Suspension>()
+  const fresh = { attempts: 0, instruction: undefined, warned: undefined, claim: undefined }
 
   const isFree = (entry: ModelEntry): boolean =>
     entry.held === undefined && (entry.claim === undefined || entry.claim.ended)
@@ -69,7 +86,7 @@ export function storeModel(): StoreModel {
   const add = (message: NewMessage, size: number): boolean => {
     if (entries.some((entry) => entry.message.id === message.id)) return false
     for (const [number, { lane, recipients, dueAt, held }] of message.entries.entries())
-      entries.push({ message, number, lane, size, recipients, dueAt, held, attempts: 0, claim: undefined })
+      entries.push({ message, number, lane, size, recipients, dueAt, held, ...fresh })
     return true
   }
   const note = (claims: readonly Claim[], expected: readonly ModelEntry[], count: number): string | undefined => {
@@ -89,7 +106,7 @@ export function storeModel(): StoreModel {
   return {
     put: add,
     claimed(claims, lane, now, limit) {
-      const due = entries.filter((entry) => entry.lane === lane && isFree(entry) && entry.dueAt <= now)
+      const due = entries.filter((entry) => claimLane(entry) === lane && isFree(entry) && entry.dueAt <= now)
       return note(claims, due, Math.min(due.length, limit))
     },
     claimedByPut(claims, message, lanes, now) {
@@ -104,13 +121,22 @@ export function storeModel(): StoreModel {
       const entry = find(claim)
       if (entry?.claim !== undefined) entry.claim = { token: entry.claim.token, until, ended: false }
     },
-    settle(claim, { outcomes, retryAt, counted, also }, noticeSize) {
+    settle(claim, { outcomes, retryAt, counted, moved, warned, also }, noticeSize) {
       const entry = find(claim)!
       entry.claim = undefined
       entry.recipients = remainingRecipients(entry.recipients, outcomes)
-      entry.dueAt = retryAt
+      if (entry.instruction === undefined || claim.entry.instruction !== undefined) entry.dueAt = retryAt
       if (counted) entry.attempts += 1
-      if (entry.recipients.length === 0) entries = entries.filter((each) => each !== entry)
+      if (warned) entry.warned = true
+      if (moved !== undefined) {
+        const numbers = entries.filter((each) => each.message.id === entry.message.id).map((each) => each.number)
+        const first = Math.max(...numbers) + 1
+        for (const [index, each] of movedEntries(entry.recipients, moved).entries()) {
+          const { lane, recipients, dueAt, held = entry.held } = each
+          entries.push({ ...entry, number: first + index, lane, recipients, dueAt, held, instruction: undefined })
+        }
+      }
+      if (moved !== undefined || entry.recipients.length === 0) entries = entries.filter((each) => each !== entry)
       if (also !== undefined) add(also.message, noticeSize)
     },
     endLeases(now) {
@@ -133,24 +159,34 @@ export function storeModel(): StoreModel {
       change(selection, (entry) => {
         entry.dueAt = dueAt
       }),
+    instruct: (selection, instruction, now) =>
+      change(selection, (entry) => {
+        entry.instruction = instruction
+        entry.dueAt = now
+      }),
     remove(selection) {
       const gone = new Set<ModelEntry>()
       change(selection, (entry) => void gone.add(entry))
       entries = entries.filter((entry) => !gone.has(entry))
       return gone.size
     },
+    suspend: (suspension) => void suspensions.set(suspensionKey(suspension.scope), suspension),
+    resume: (scope) => suspensions.delete(suspensionKey(scope)),
     reopen() {
       for (const entry of entries) entry.claim = undefined
     },
     lanes(now, exclude) {
       const first = new Map<string, number>()
-      for (const entry of entries)
-        if (isFree(entry) && entry.dueAt <= now && !exclude.has(entry.lane))
-          first.set(entry.lane, Math.min(first.get(entry.lane) ?? entry.dueAt, entry.dueAt))
+      for (const entry of entries) {
+        const lane = claimLane(entry)
+        if (isFree(entry) && entry.dueAt <= now && !exclude.has(lane))
+          first.set(lane, Math.min(first.get(lane) ?? entry.dueAt, entry.dueAt))
+      }
       return [...first].map(([lane, dueAt]) => ({ lane, dueAt })).sort((one, other) => one.dueAt - other.dueAt)
     },
     nextDue(exclude) {
-      const times = entries.filter((entry) => isFree(entry) && !exclude.has(entry.lane)).map((entry) => entry.dueAt)
+      const free = entries.filter((entry) => isFree(entry) && !exclude.has(claimLane(entry)))
+      const times = free.map((entry) => entry.dueAt)
       return times.length === 0 ? undefined : Math.min(...times)
     },
     listing: () => [...entries].sort(inListingOrder).map(describe),
@@ -161,12 +197,22 @@ export function storeModel(): StoreModel {
         messages: messages.size,
         entries: entries.length,
         held: entries.filter((entry) => entry.held !== undefined).length,
+        deferred: entries.filter((entry) => entry.attempts > 0).length,
         claimed: entries.filter((entry) => entry.claim !== undefined && !entry.claim.ended).length,
         bytes: [...messages.values()].reduce((sum, entry) => sum + entry.size, 0),
         lanes: new Set(entries.map((entry) => entry.lane)).size,
         oldest: arrivals.length === 0 ? undefined : Math.min(...arrivals),
       }
     },
+    shape() {
+      const counts = new Map<string, number>()
+      for (const { lane } of entries) counts.set(lane, (counts.get(lane) ?? 0) + 1)
+      return [...counts.keys()].sort().map((lane) => {
+        const count = counts.get(lane)!
+        return { lane, entries: count, ages: [count, 0] }
+      })
+    },
+    suspensions: () => [...suspensions.keys()].sort().map((key) => suspensions.get(key)!),
   }
 }
 
@@ -175,10 +221,11 @@ function isSame(entry: ModelEntry, message: MessageId, number: number): boolean 
 }
 
 function describe(entry: ModelEntry): QueueEntry {
-  const { message, number, lane, recipients, size, dueAt, attempts, held, claim } = entry
+  const { message, number, lane, recipients, size, dueAt, attempts, held, instruction, warned, claim } = entry
+  const { id, sender, arrivedAt, options } = message
+  const base = { message: id, entry: number, lane, sender, recipients, size, arrivedAt, dueAt, attempts, held }
   const claimed = claim !== undefined && !claim.ended
-  const { id, sender, arrivedAt } = message
-  return { message: id, entry: number, lane, sender, recipients, size, arrivedAt, dueAt, attempts, held, claimed }
+  return { ...base, instruction, warned, labels: options.labels, claimed }
 }
 
 /** The same entry with its fields in the other's order, so that both print alike. */

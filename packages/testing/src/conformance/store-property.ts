@@ -2,20 +2,43 @@
  * Random histories of a queue, checked against the model after every step: whatever puts, claims, settlements, operators
  * and restarts do one after the other, the store says what a plain list of entries would say.
  */
-import type { Claim, NewMessage, Outcome, QueueStore, Selection, Settlement } from '@mailwright/core'
+import {
+  type Claim,
+  INSTRUCTED_LANE,
+  type Instruction,
+  type NewEntry,
+  type NewMessage,
+  type Outcome,
+  type QueueStore,
+  remainingRecipients,
+  type Selection,
+  type Settlement,
+  type SuspensionScope,
+} from '@mailwright/core'
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { CALL, DEFERRED, letter, newEntry, REFUSED, RELAYED } from './store-fixture.ts'
 import { type StoreModel, storeModel } from './store-model.ts'
 
-/** Small worlds, so that steps meet: three lanes, times of one digit, six ids. */
-const LANES = ['smtp:a', 'smtp:b', 'local:']
+/** Small worlds, so that steps meet: a few lanes, times of one digit, six ids. */
+const LANES = ['smtp:a', 'smtp/bulk:a', 'smtp:b', 'local:']
 const OUTCOMES: readonly Outcome[] = [RELAYED, REFUSED, DEFERRED]
+const INSTRUCTIONS: readonly Instruction[] = [
+  { kind: 'requeue' },
+  { kind: 'reroute', lane: 'smtp:b' },
+  { kind: 'expire' },
+]
+const SCOPES: readonly SuspensionScope[] = [
+  { kind: 'everything' },
+  { kind: 'lane', lane: 'smtp:a' },
+  { kind: 'label', label: 'tenant', value: 'acme' },
+]
+const LABELS = [{ tenant: 'acme' }, { tenant: 'acme', campaign: 'spring' }, { tenant: 'other' }]
 const SENDERS = [null, { local: 'Sender', domain: 'example.net' }]
 
 const time = fc.integer({ min: 0, max: 9 })
 const lane = fc.constantFrom(...LANES)
-const laneSet = fc.uniqueArray(lane, { maxLength: 3 })
+const laneSet = fc.uniqueArray(fc.constantFrom(...LANES, INSTRUCTED_LANE), { maxLength: 3 })
 const id = fc.integer({ min: 1, max: 6 }).map((number) => `m${number}`)
 const selection: fc.Arbitrary<Selection> = fc.record(
   {
@@ -24,6 +47,13 @@ const selection: fc.Arbitrary<Selection> = fc.record(
     sender: fc.constantFrom('', 'sender@EXAMPLE.net'),
     recipient: fc.constantFrom('ann@example.org', '@example.com'),
     held: fc.boolean(),
+    status: fc.constantFrom('held', 'claimed', 'deferred', 'waiting'),
+    labels: fc.constantFrom({ tenant: 'acme' }, { campaign: 'spring', tenant: 'acme' }),
+    arrivedBefore: time,
+    arrivedSince: time,
+    atLeast: fc.integer({ min: 15, max: 55 }),
+    atMost: fc.integer({ min: 15, max: 55 }),
+    lastReply: fc.constantFrom('try LATER', 'nothing'),
   },
   { requiredKeys: [] },
 )
@@ -36,6 +66,7 @@ const entry = fc.record({
 const message = fc.record({
   id,
   sender: fc.constantFrom(...SENDERS),
+  labels: fc.option(fc.constantFrom(...LABELS), { freq: 2 }),
   entries: fc.array(entry, { minLength: 1, maxLength: 3 }),
 })
 
@@ -54,7 +85,7 @@ const step = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       do: fc.constant('claim' as const),
-      lane,
+      lane: fc.constantFrom(...LANES, INSTRUCTED_LANE),
       now: time,
       limit: fc.integer({ min: 1, max: 3 }),
       leaseMs: fc.integer({ min: 1, max: 6 }),
@@ -68,6 +99,8 @@ const step = fc.oneof(
       outcomes: fc.array(fc.option(fc.nat(2)), { minLength: 3, maxLength: 3 }),
       retryAt: time,
       counted: fc.boolean(),
+      warned: fc.option(fc.constant(true as const), { freq: 3 }),
+      moved: fc.option(fc.array(entry, { minLength: 1, maxLength: 2 }), { freq: 3 }),
       notice: fc.option(message, { freq: 3 }),
     }),
   },
@@ -75,6 +108,25 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('hold' as const), selection }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('release' as const), selection, now: time }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reschedule' as const), selection, dueAt: time }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('instruct' as const),
+      selection,
+      instruction: fc.constantFrom(...INSTRUCTIONS),
+      now: time,
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('suspend' as const),
+      scope: fc.constantFrom(...SCOPES),
+      since: time,
+      until: fc.option(time, { nil: undefined }),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('resume' as const), scope: fc.constantFrom(...SCOPES) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('remove' as const), selection }) },
   {
     weight: 3,
@@ -92,10 +144,11 @@ type Draft = typeof message extends fc.Arbitrary<infer T> ? T : never
 
 const PEOPLE = ['ann@example.org', 'bob@example.com', 'cleo@example.net']
 
-function messageOf({ id: name, sender, entries }: Draft): NewMessage {
+function messageOf({ id: name, sender, labels, entries }: Draft): NewMessage {
   const list = entries.map((each) => newEntry(each.lane, PEOPLE.slice(0, each.to), each.dueAt, each.held ?? undefined))
   // Ids are in order of arrival by contract: the number in the name is the time it came.
-  return { id: name, sender, options: {}, arrivedAt: Number(name.slice(1)), entries: list }
+  const options = labels === null ? {} : { labels }
+  return { id: name, sender, options, arrivedAt: Number(name.slice(1)), entries: list }
 }
 
 /** One store being compared with the model. */
@@ -187,6 +240,20 @@ async function take(
     case 'reschedule':
       expect(await store.reschedule(each.selection, each.dueAt)).toBe(model.reschedule(each.selection, each.dueAt))
       return
+    case 'instruct': {
+      const { selection: meant, instruction, now } = each
+      expect(await store.instruct(meant, instruction, now)).toBe(model.instruct(meant, instruction, now))
+      return
+    }
+    case 'suspend': {
+      const suspension = { scope: each.scope, reason: 'operator', since: each.since, until: each.until }
+      await store.suspend(suspension)
+      model.suspend(suspension)
+      return
+    }
+    case 'resume':
+      expect(await store.resume(each.scope)).toBe(model.resume(each.scope))
+      return
     case 'remove':
       expect(await store.remove(each.selection)).toBe(model.remove(each.selection))
       return
@@ -211,11 +278,32 @@ function settlementOf(claim: Claim, each: Extract<Step, { do: 'settle' }>): Sett
     if (chosen !== null && chosen !== undefined) outcomes.set(recipient.id, OUTCOMES[chosen]!)
   }
   const also = each.notice === null ? undefined : { message: messageOf(each.notice), source: NOTICE }
-  return { outcomes, retryAt: each.retryAt, counted: each.counted, also }
+  const moved = each.moved === null ? undefined : entriesFor(claim, outcomes, each.moved)
+  return { outcomes, retryAt: each.retryAt, counted: each.counted, moved, warned: each.warned ?? undefined, also }
+}
+
+/** Those who stay, in turn into one of the entries drawn; one that gets nobody is left out. */
+function entriesFor(
+  claim: Claim,
+  outcomes: ReadonlyMap<number, Outcome>,
+  drawn: readonly (typeof entry extends fc.Arbitrary<infer T> ? T : never)[],
+): readonly NewEntry[] {
+  const staying = remainingRecipients(claim.entry.recipients, outcomes)
+  return drawn
+    .map((each, turn) => ({
+      lane: each.lane,
+      recipients: staying.filter((_, index) => index % drawn.length === turn),
+      dueAt: each.dueAt,
+      held: each.held ?? undefined,
+    }))
+    .filter((each) => each.recipients.length > 0)
 }
 
 async function compare(store: QueueStore, model: StoreModel): Promise<void> {
   expect(await store.entries({ limit: 1_000 })).toEqual(model.listing())
   expect(await store.stats()).toEqual(model.stats())
+  const shape = await store.shape({ now: 9, ages: [3_600_000], limit: 100 })
+  expect([...shape].sort((one, other) => (one.lane < other.lane ? -1 : 1))).toEqual(model.shape())
+  expect(await store.suspensions()).toEqual(model.suspensions())
   expect(await store.nextDue()).toBe(model.nextDue(new Set()))
 }

@@ -9,12 +9,16 @@ import { describe, it } from 'vitest'
 import { BODY_CASES } from './store-bodies.ts'
 import { CLAIM_CASES } from './store-claims.ts'
 import { eventLog, type StoreBench, type StoreCase, type StoreUnderTest } from './store-fixture.ts'
+import { INSTRUCTION_CASES } from './store-instructions.ts'
+import { MOVE_CASES } from './store-moves.ts'
 import { OPERATOR_CASES } from './store-operator.ts'
 import type { Subject } from './store-property.ts'
 import { PUT_CASES } from './store-put.ts'
 import { REOPEN_CASES } from './store-reopen.ts'
 import { SCHEDULE_CASES } from './store-schedule.ts'
 import { SETTLE_CASES } from './store-settle.ts'
+import { SHAPE_CASES } from './store-shape.ts'
+import { SUSPENSION_CASES } from './store-suspensions.ts'
 
 export type { StoreUnderTest } from './store-fixture.ts'
 
@@ -36,7 +40,11 @@ const GROUPS: Readonly<Record<string, readonly StoreCase[]>> = {
   'claiming it': CLAIM_CASES,
   'settling it': SETTLE_CASES,
   'what is due': SCHEDULE_CASES,
+  'moving it elsewhere': MOVE_CASES,
   'the operator': OPERATOR_CASES,
+  instructions: INSTRUCTION_CASES,
+  suspensions: SUSPENSION_CASES,
+  'its shape': SHAPE_CASES,
   bodies: BODY_CASES,
   'opening and closing': REOPEN_CASES,
 }
