@@ -31,8 +31,9 @@ export function claimLane({ lane, instruction }: Pick<QueueEntry, 'lane' | 'inst
  * isSelected({ recipient: '@example.com', held: true }, entry)
  */
 export function isSelected(selection: Selection, entry: QueueEntry): boolean {
-  const { messages, lane, held, status, labels, arrivedBefore, arrivedSince, atLeast, atMost } = selection
+  const { messages, entries, lane, held, status, labels, arrivedBefore, arrivedSince, atLeast, atMost } = selection
   if (messages !== undefined && !messages.includes(entry.message)) return false
+  if (entries?.some((each) => each.message === entry.message && each.entry === entry.entry) === false) return false
   if (lane !== undefined && lane !== entry.lane && lane !== destinationKey(entry.lane)) return false
   if (held !== undefined && held !== (entry.held !== undefined)) return false
   if (status !== undefined && status !== entryStatus(entry)) return false

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import type { Recipient } from './envelope.ts'
 import type { DeferredOutcome, Outcome } from './outcome.ts'
 import { type RemoteAnswer, reply } from './reply.ts'
-import { deferralText, remainingRecipients } from './settlement.ts'
+import { deferralText, movedEntries, remainingRecipients } from './settlement.ts'
 
 function said(remote?: Partial<RemoteAnswer>): DeferredOutcome {
   const answer = remote && { remote: { host: 'mx.example.org', code: 450, lines: ['later'], ...remote } }
@@ -39,4 +40,33 @@ it('the deferred stay with what was said, those without an outcome as they were,
     { ...bob!, lastReply: '450 4.2.0 later' },
     eve,
   ])
+})
+
+describe('those who go on elsewhere', () => {
+  const [ann, bob] = ['ann', 'bob'].map((local, index) => {
+    const address = { local, domain: 'example.org' }
+    return { id: index + 1, address, original: address }
+  }) as [Recipient, Recipient]
+
+  it('take along what was said of them, and others may join', () => {
+    const joining = { ...bob, id: 3 }
+    const moved = movedEntries(
+      [{ ...ann, lastReply: '450 later' }, bob],
+      [
+        { lane: 'smtp:a', recipients: [ann], dueAt: 1 },
+        { lane: 'smtp:b', recipients: [bob, joining], dueAt: 2, held: 'spam' },
+      ],
+    )
+    expect(moved).toEqual([
+      { lane: 'smtp:a', recipients: [{ ...ann, lastReply: '450 later' }], dueAt: 1 },
+      { lane: 'smtp:b', recipients: [bob, joining], dueAt: 2, held: 'spam' },
+    ])
+  })
+
+  it('are never lost on the way, nor doubled', () => {
+    const lost = [{ lane: 'smtp:a', recipients: [ann], dueAt: 1 }]
+    const doubled = [{ lane: 'smtp:a', recipients: [ann, bob, ann], dueAt: 1 }]
+    expect(() => movedEntries([ann, bob], lost)).toThrow('recipient 2 would be lost')
+    expect(() => movedEntries([ann, bob], doubled)).toThrow('recipient 1 would go on twice')
+  })
 })

@@ -137,6 +137,8 @@ export interface ClaimQuery {
 /** Which entries an operator means. All given conditions must hold; an empty selection means everything. */
 export interface Selection {
   readonly messages?: readonly MessageId[] | undefined
+  /** Some entries of these messages only. */
+  readonly entries?: readonly { readonly message: MessageId; readonly entry: number }[] | undefined
   /** A lane, or with the key of a destination all lanes of it. */
   readonly lane?: string | undefined
   /** The whole sender address, as `formatMailbox` writes it, compared without case; `''` is the null sender. */

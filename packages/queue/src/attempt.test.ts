@@ -50,6 +50,7 @@ async function claimed(given: Given = {}) {
     events,
     hostname: 'mx.example.org',
     router: routerOf(routes),
+    recipientLimit: 50,
     nextId: () => 'dsn1',
     retry: { schedule: retryAfter('5m'), lifetimeMs: 5 * DAY, bounceLifetimeMs: DAY },
   }

@@ -6,8 +6,6 @@ import {
   type Call,
   type Claim,
   type DeliveryJob,
-  type Environment,
-  type Events,
   hasCode,
   type Lane,
   type Outcome,
@@ -25,14 +23,12 @@ import {
 import { tellAttempt } from './attempt-events.ts'
 import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
+import { carryOut, type InstructedParts, isInstructed } from './instructed.ts'
 import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
 
-export interface AttemptParts extends BounceParts {
+export interface AttemptParts extends BounceParts, InstructedParts {
   readonly store: QueueStore
   readonly transports: ReadonlyMap<string, Transport>
-  readonly environment: Environment
-  readonly events: Events
-  readonly retry: RetryRules
 }
 
 /** What the destination made of an attempt. */
@@ -42,7 +38,7 @@ export type Reception = 'answered' | 'unreachable'
 export interface AttemptResult {
   /** When what was deferred is due again. */
   readonly retryAt: number | undefined
-  /** Lanes in which a notice was stored. */
+  /** Lanes in which a notice was stored, or to which mail was moved. */
   readonly noticeLanes: readonly string[]
 }
 
@@ -65,7 +61,15 @@ export async function attempt(
   let now: number
   let conclusions: Conclusions
   try {
-    const answered = await deliver(parts, claim, lane, call)
+    let answered: ReadonlyMap<RecipientId, Outcome>
+    if (isInstructed(claim)) {
+      const instead = await carryOut(parts, claim, call)
+      if ('settlement' in instead) {
+        received('answered')
+        return await move(parts, claim, instead.settlement, call)
+      }
+      answered = instead.outcomes
+    } else answered = await deliver(parts, claim, lane, call)
     now = parts.environment.clock.now()
     conclusions = conclude(claim, answered, now, parts.retry)
   } catch (error) {
@@ -105,6 +109,16 @@ export async function attempt(
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
     noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
   }
+}
+
+/** Sends it on to other lanes, or leaves it for later where that cannot be said now. Never rejects. */
+async function move(parts: AttemptParts, claim: Claim, settlement: Settlement, call: Call): Promise<AttemptResult> {
+  const remainder = await settle(parts, claim, settlement, call)
+  if (remainder === undefined) return ABANDONED
+  const { moved, retryAt } = settlement
+  return moved === undefined
+    ? { retryAt, noticeLanes: NO_LANES }
+    : { retryAt: undefined, noticeLanes: moved.map((entry) => entry.lane) }
 }
 
 function deliver(

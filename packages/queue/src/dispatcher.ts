@@ -2,7 +2,17 @@
  * Carries out what the scheduler decides: claims from the store, runs attempts, and tells the scheduler how they ended.
  * One timer waits for the next due time; leases of long attempts are renewed by another.
  */
-import { type Arrival, type Call, type Claim, type Clock, hasCode, type QueueStore, type Timer } from '@mailwright/core'
+import {
+  type Arrival,
+  type Call,
+  type Claim,
+  type Clock,
+  claimLane,
+  hasCode,
+  type QueueStore,
+  type Suspension,
+  type Timer,
+} from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt, type Reception, returnUntried } from './attempt.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
@@ -21,6 +31,8 @@ export class Dispatcher {
   readonly #active = new Set<Claim>()
   /** Of these, by lane, what waits for a slot. */
   readonly #inHand = new Map<string, Claim[]>()
+  /** Of these, what may have got an instruction meanwhile, that is carried out when it is settled. */
+  readonly #instructed = new Set<Claim>()
   #running = false
   #wake: { readonly at: number; readonly timer: Timer } | undefined
   #renewal: Timer | undefined
@@ -53,13 +65,23 @@ export class Dispatcher {
     }
     // Or has held, moved or removed mail that we have in hand: what it is now, the store will tell.
     void this.recall(() => true)
+    this.instructed()
     this.tell({ type: 'flushed', now: this.#clock.now() })
+  }
+
+  /** Mail may have got instructions, also mail that is being tried. */
+  instructed(): void {
+    for (const claim of this.#active) this.#instructed.add(claim)
+    this.wake()
   }
 
   /** Something may have become due by other hands. */
   wake(): void {
     this.tell({ type: 'woken', now: this.#clock.now() })
   }
+
+  /** What is not to be tried until further notice: all there is of it. */
+  suspend(_suspensions: readonly Suspension[]): void {}
 
   /** Whether mail about to be stored may be claimed with its put; never while draining. */
   reserve(lane: string): boolean {
@@ -96,7 +118,7 @@ export class Dispatcher {
   #take(claim: Claim): void {
     this.#active.add(claim)
     this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
-    const { lane } = claim.entry
+    const lane = claimLane(claim.entry)
     const waiting = this.#inHand.get(lane)
     if (waiting === undefined) this.#inHand.set(lane, [claim])
     else waiting.push(claim)
@@ -140,7 +162,10 @@ export class Dispatcher {
 
   async #return(lane: string, claims: readonly Claim[]): Promise<void> {
     await Promise.all(claims.map((claim) => returnUntried(this.#parts, claim)))
-    for (const claim of claims) this.#active.delete(claim)
+    for (const claim of claims) {
+      this.#active.delete(claim)
+      this.#instructed.delete(claim)
+    }
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
     this.#checkIdle()
   }
@@ -150,12 +175,13 @@ export class Dispatcher {
    * while the settlement waits for its commit.
    */
   #begin(claim: Claim): void {
-    const { lane } = claim.entry
+    const lane = claimLane(claim.entry)
     const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
       const now = this.#clock.now()
       this.tell({ type: 'settled', lane, retryAt, now })
+      if (this.#instructed.delete(claim)) this.wake()
       for (const notice of noticeLanes) this.tell({ type: 'stored', lane: notice, now })
       this.#checkIdle()
     })

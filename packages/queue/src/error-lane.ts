@@ -17,7 +17,8 @@ import {
 
 /** The transport name of recipients that were refused after others of the message were accepted. */
 export const ERROR_TRANSPORT = 'error'
-const EXPANDED: OkOutcome = { status: 'ok', action: 'expanded', reply: reply(250, '2.1.5', 'Alias expanded') }
+/** What becomes of an alias whose addresses go on by themselves. */
+export const EXPANDED: OkOutcome = { status: 'ok', action: 'expanded', reply: reply(250, '2.1.5', 'Alias expanded') }
 /** The lane of an alias whose addresses are served in lanes of their own. */
 export const EXPANDED_LANE: string = `${ERROR_TRANSPORT}:${replyLine(EXPANDED.reply)}`
 /** The longest refusal that is kept in the name of an error lane: stores have limits for names. */

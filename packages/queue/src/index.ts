@@ -1,5 +1,6 @@
 export * from './memory-store.ts'
 export * from './message-queue.ts'
+export { QSHAPE_AGES, type QueueOperations } from './operations.ts'
 export * from './retry.ts'
 export * from './scheduler.ts'
 export * from './united-stores.ts'

@@ -6,25 +6,18 @@ import {
   type Block,
   type Call,
   type Capability,
-  type Clock,
   type DeliveryJob,
   type Duration,
-  type EntriesQuery,
   idMaker,
-  isSelected,
   type Lifecycle,
   MailwrightError,
-  type MessageId,
-  type MessageSource,
   milliseconds,
   type Outcome,
-  type QueueEntry,
-  type QueueStats,
   type QueueStore,
   type RecipientId,
   type Router,
   type Scope,
-  type Selection,
+  type Suspension,
   type Transport,
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
@@ -33,8 +26,10 @@ import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { Operator, type QueueOperations } from './operations.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
+import { SuspensionWatch } from './suspension-watch.ts'
 
 export interface MessageQueueOptions {
   /** Our name in notices. */
@@ -63,21 +58,7 @@ export interface MessageQueueOptions {
 }
 
 /** The queue as its host sees it. */
-export interface MessageQueue extends Transport {
-  entries(query: EntriesQuery): Promise<readonly QueueEntry[]>
-  read(message: MessageId): Promise<MessageSource | undefined>
-  /**
-   * Makes waiting entries due now and starts on them, also where a destination is being left alone as dead: that of
-   * `selection.lane`, or without it every one. Resolves with how many.
-   */
-  flush(selection: Selection): Promise<number>
-  /** Keeps entries from delivery, also those claimed and not yet tried; an attempt under way goes on. Resolves with how many. */
-  hold(selection: Selection, reason: string): Promise<number>
-  release(selection: Selection): Promise<number>
-  /** Removes entries, likewise. What an attempt under way comes to is then not recorded. Resolves with how many. */
-  remove(selection: Selection): Promise<number>
-  stats(): Promise<QueueStats>
-}
+export interface MessageQueue extends Transport, QueueOperations {}
 
 /**
  * Makes a queue.
@@ -97,9 +78,10 @@ class QueueManager implements MessageQueue, Lifecycle {
   readonly capabilities: ReadonlySet<Capability>
   readonly #store: QueueStore
   readonly #scope: Scope
-  readonly #clock: Clock
   readonly #children: readonly Lifecycle[]
   readonly #dispatcher: Dispatcher
+  readonly #watch: SuspensionWatch
+  readonly #operator: Operator
   readonly #acceptance: AcceptanceParts
   readonly #giveUp = new AbortController()
 
@@ -107,7 +89,6 @@ class QueueManager implements MessageQueue, Lifecycle {
     const { environment, events } = scope
     this.#store = options.store
     this.#scope = scope
-    this.#clock = environment.clock
     const transports = new Map<string, Transport>()
     const children: Lifecycle[] = []
     for (const [name, given] of Object.entries(options.transports)) {
@@ -121,6 +102,7 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.#children = children
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
+    const recipientLimit = positive('recipientLimit', options.recipientLimit ?? 50)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
     const parts: AttemptParts = {
       store: options.store,
@@ -130,6 +112,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       events,
       hostname: options.hostname,
       nextId: () => ids.next(),
+      recipientLimit,
       retry: {
         schedule: dependable(options.retry ?? retryByAge(), (error) =>
           events.emit({ type: 'failure', where: 'the retry schedule', error }),
@@ -149,12 +132,18 @@ class QueueManager implements MessageQueue, Lifecycle {
       surveyLimit: 100,
     })
     this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    const { store } = options
+    const { clock } = environment
+    const dispatcher = this.#dispatcher
+    const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
+    this.#watch = new SuspensionWatch({ store, clock, events, apply })
+    this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
       router: options.router,
       environment,
       events,
-      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      recipientLimit,
       leaseMs,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
@@ -169,6 +158,7 @@ class QueueManager implements MessageQueue, Lifecycle {
         await child.start?.(call)
         started.push(child)
       }
+      await this.#watch.start()
     } catch (error) {
       // A queue that did not start is not stopped by the server: it must not keep the store from the next one.
       await this.#close(started)
@@ -190,6 +180,7 @@ class QueueManager implements MessageQueue, Lifecycle {
   async stop(): Promise<void> {
     this.#giveUp.abort()
     await this.#dispatcher.drain()
+    await this.#watch.stop()
     await this.#close(this.#children)
   }
 
@@ -219,50 +210,20 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
-  entries(query: EntriesQuery): Promise<readonly QueueEntry[]> {
-    return this.#store.entries(query)
-  }
-
-  read(message: MessageId): Promise<MessageSource | undefined> {
-    return this.#store.read(message)
-  }
-
-  async flush(selection: Selection): Promise<number> {
-    const now = this.#clock.now()
-    const count = await this.#store.reschedule(selection, now)
-    if (count > 0) this.#dispatcher.tell({ type: 'flushed', lane: selection.lane, now })
-    return count
-  }
-
-  hold(selection: Selection, reason: string): Promise<number> {
-    return this.#recalling(selection, this.#store.hold(selection, reason))
-  }
-
-  async release(selection: Selection): Promise<number> {
-    const count = await this.#store.release(selection, this.#clock.now())
-    if (count > 0) this.#dispatcher.wake()
-    return count
-  }
-
-  remove(selection: Selection): Promise<number> {
-    return this.#recalling(selection, this.#store.remove(selection))
-  }
-
-  /** After a change, or half of one: what of it waits here for a slot is not tried as it was. */
-  async #recalling(selection: Selection, change: Promise<number>): Promise<number> {
-    let changed: number | undefined
-    try {
-      changed = await change
-      return changed
-    } finally {
-      const meant: Selection = { ...selection, held: undefined }
-      if (changed !== 0) await this.#dispatcher.recall(({ entry }) => isSelected(meant, entry))
-    }
-  }
-
-  stats(): Promise<QueueStats> {
-    return this.#store.stats()
-  }
+  entries: QueueOperations['entries'] = (query) => this.#operator.entries(query)
+  read: QueueOperations['read'] = (message) => this.#operator.read(message)
+  flush: QueueOperations['flush'] = (selection) => this.#operator.flush(selection)
+  hold: QueueOperations['hold'] = (selection, reason) => this.#operator.hold(selection, reason)
+  release: QueueOperations['release'] = (selection) => this.#operator.release(selection)
+  requeue: QueueOperations['requeue'] = (selection) => this.#operator.requeue(selection)
+  reroute: QueueOperations['reroute'] = (selection, to) => this.#operator.reroute(selection, to)
+  expire: QueueOperations['expire'] = (selection) => this.#operator.expire(selection)
+  remove: QueueOperations['remove'] = (selection) => this.#operator.remove(selection)
+  suspend: QueueOperations['suspend'] = (scope, about) => this.#operator.suspend(scope, about)
+  resume: QueueOperations['resume'] = (scope) => this.#operator.resume(scope)
+  suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
+  stats: QueueOperations['stats'] = () => this.#operator.stats()
+  shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
 }
 
 function positive(option: string, value: number): number {

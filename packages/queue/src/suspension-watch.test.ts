@@ -1,0 +1,170 @@
+/** What is suspended: kept by the store, followed by the queue, told in events, ended in time. */
+import type { QueueStore, Suspension, SuspensionScope } from '@mailwright/core'
+import { testEnvironment, testScope } from '@mailwright/testing'
+import { afterEach, describe, expect, it } from 'vitest'
+import { memoryStore } from './memory-store.ts'
+import { SuspensionWatch } from './suspension-watch.ts'
+import { type Faults, faultyStore } from './testing-support/faulty-store.ts'
+import { caredFor, queueBench } from './testing-support/queue-bench.ts'
+
+const MINUTE = 60_000
+const LANE: SuspensionScope = { kind: 'lane', lane: 'smtp:example.org' }
+const TENANT: SuspensionScope = { kind: 'label', label: 'tenant', value: 'acme' }
+const started = caredFor()
+
+const watches: SuspensionWatch[] = []
+afterEach(async () => {
+  for (const watch of watches.splice(0)) await watch.stop()
+})
+
+/** A watch over a store, and what it had the dispatcher follow. */
+async function watching(inner: QueueStore = memoryStore()) {
+  const environment = testEnvironment()
+  const scope = testScope({ environment })
+  const { clock } = environment
+  const { store, faults }: { store: QueueStore; faults: Faults } = faultyStore(inner)
+  await inner.open(scope.events)
+  const applied: (readonly Suspension[])[] = []
+  const watch = new SuspensionWatch({
+    store,
+    clock,
+    events: scope.events,
+    apply: (suspensions) => void applied.push(suspensions),
+  })
+  watches.push(watch)
+  const suspend = (what: SuspensionScope, until?: number): Promise<void> =>
+    store.suspend({ scope: what, reason: 'operator', since: clock.now(), ...(until === undefined ? {} : { until }) })
+  const told = (): string[] =>
+    scope.events.all.flatMap((event) =>
+      event.type === 'queue.suspended'
+        ? [`suspended ${event.suspension.scope.kind}`]
+        : event.type === 'queue.resumed'
+          ? [`resumed ${event.scope.kind}`]
+          : [],
+    )
+  return { scope, clock, store, faults, watch, applied, suspend, told }
+}
+
+describe('a suspension', () => {
+  it('that is in the store at start is in force before anything is tried', async () => {
+    const { watch, suspend, applied, told } = await watching()
+    await suspend(LANE)
+    await watch.start()
+    expect(applied).toMatchObject([[{ scope: LANE }]])
+    expect(told()).toEqual(['suspended lane'])
+  })
+
+  it('is followed when an operator makes and ends it, by whatever hands', async () => {
+    const { watch, store, clock, suspend, applied, told } = await watching()
+    await watch.start()
+    expect(applied).toEqual([])
+    await suspend(LANE)
+    await suspend(TENANT)
+    await clock.settle()
+    expect(applied.at(-1)).toMatchObject([{ scope: TENANT }, { scope: LANE }])
+    await store.resume(LANE)
+    await clock.settle()
+    expect(applied.at(-1)).toMatchObject([{ scope: TENANT }])
+    expect(told()).toEqual(['suspended lane', 'suspended label', 'resumed lane'])
+  })
+
+  it('is told once, and again when it changes', async () => {
+    const { watch, clock, suspend, scope, applied } = await watching()
+    await watch.start()
+    await suspend(LANE)
+    await clock.settle()
+    await watch.refresh()
+    await watch.refresh()
+    expect(applied).toHaveLength(1)
+    await suspend(LANE, clock.now() + MINUTE)
+    await clock.settle()
+    expect(scope.events.of('queue.suspended').map((event) => event.suspension.until)).toEqual([
+      undefined,
+      clock.now() + MINUTE,
+    ])
+  })
+
+  it('ends when its time is over, for good', async () => {
+    const { watch, clock, store, suspend, applied, told } = await watching()
+    await watch.start()
+    await suspend(LANE, clock.now() + 10 * MINUTE)
+    await suspend(TENANT, clock.now() + 20 * MINUTE)
+    await clock.advance('9m')
+    expect(applied.at(-1)).toHaveLength(2)
+    await clock.advance('1m')
+    expect(applied.at(-1)).toMatchObject([{ scope: TENANT }])
+    expect(await store.suspensions()).toMatchObject([{ scope: TENANT }])
+    await clock.advance('10m')
+    expect(applied.at(-1)).toEqual([])
+    expect(told()).toEqual(['suspended lane', 'suspended label', 'resumed lane', 'resumed label'])
+    expect(clock.pending).toBe(0)
+  })
+
+  it('whose time was over while nothing ran is never in force', async () => {
+    const { watch, clock, store, suspend, applied, told } = await watching()
+    await suspend(LANE, clock.now() - 1)
+    await watch.start()
+    expect([applied, told(), await store.suspensions()]).toEqual([[], [], []])
+  })
+
+  it('stays in force while the store cannot be read, which is tried again', async () => {
+    const { watch, clock, store, faults, suspend, applied, scope } = await watching()
+    await suspend(LANE)
+    await watch.start()
+    faults.fail('suspensions', 2)
+    await store.resume(LANE)
+    await clock.settle()
+    expect(applied).toHaveLength(1)
+    await clock.advance('1s')
+    expect(applied).toHaveLength(1)
+    await clock.advance('1s')
+    expect(applied.at(-1)).toEqual([])
+    expect(scope.events.of('failure').map(({ where }) => where)).toEqual([
+      'reading suspensions of the queue',
+      'reading suspensions of the queue',
+    ])
+  })
+
+  it('that cannot be read at start keeps the queue from starting', async () => {
+    const { watch, faults } = await watching()
+    faults.fail('suspensions')
+    await expect(watch.start()).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
+  })
+
+  it('leaves nothing running when the queue stops', async () => {
+    const { watch, clock, suspend, applied, faults } = await watching()
+    await watch.start()
+    await suspend(LANE, clock.now() + MINUTE)
+    await watch.stop()
+    await clock.advance('1h')
+    expect(applied).toHaveLength(1)
+    expect([clock.pending, faults.listeners]).toEqual([0, 0])
+  })
+})
+
+describe('a queue that is told to suspend', () => {
+  it('has it in the store when it answers, and tells what is suspended now', async () => {
+    const { queue, clock, store, scope } = await started()
+    await queue.suspend(LANE, { reason: '421 too many', until: clock.now() + MINUTE })
+    await queue.suspend({ kind: 'everything' }, { reason: 'maintenance' })
+    expect(scope.events.of('queue.suspended')).toHaveLength(2)
+    expect(await store.suspensions()).toEqual(await queue.suspensions())
+    expect(await queue.suspensions()).toEqual([
+      { scope: { kind: 'everything' }, reason: 'maintenance', since: clock.now() },
+      { scope: LANE, reason: '421 too many', since: clock.now(), until: clock.now() + MINUTE },
+    ])
+    expect(await queue.resume({ kind: 'everything' })).toBe(true)
+    expect(await queue.resume({ kind: 'everything' })).toBe(false)
+    await clock.advance('1m')
+    expect(await queue.suspensions()).toEqual([])
+    expect(scope.events.of('queue.resumed')).toHaveLength(2)
+  })
+
+  it('does not start when its store cannot say what is suspended, and lets go of the store', async () => {
+    const bench = queueBench()
+    bench.faults.fail('suspensions', 1)
+    await expect(bench.queue.start!({ signal: AbortSignal.timeout(1_000) })).rejects.toThrow('disk')
+    expect(bench.faults.count('close')).toBe(1)
+    expect(bench.faults.listeners).toBe(0)
+  })
+})
