@@ -4,6 +4,7 @@
  */
 import { type FileHandle, link, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { type Call, MailwrightError, type MessageId } from '@mailwright/core'
 import { storageFailure } from './failure.ts'
 
@@ -24,6 +25,8 @@ export class BodyFile {
   #taken = false
   #kept = false
   size = 0
+  /** The crc32 of what was written. */
+  crc = 0
 
   constructor(directory: string, tail: string, placeFor: (message: MessageId) => Promise<string>) {
     this.#directory = directory
@@ -37,6 +40,7 @@ export class BodyFile {
     this.#waiting.push(chunk)
     this.#waitingBytes += chunk.length
     this.size += chunk.length
+    this.crc = crc32(chunk, this.crc)
     if (this.#waitingBytes < CHUNK) return
     if (this.#writing === undefined) {
       // Nobody waits for the first write; whoever has more while it is under way does.

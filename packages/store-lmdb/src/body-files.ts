@@ -7,9 +7,13 @@
  */
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Call, MessageId, Spool, SpooledBody } from '@mailwright/core'
+import { crc32 } from 'node:zlib'
+import { type Call, MailwrightError, type MessageId, type Spool, type SpooledBody } from '@mailwright/core'
 import { BodyFile, letBe, readFileChunks, syncDirectory } from './body-file.ts'
 import { isRunning } from './process-mark.ts'
+import type { MessageFacts } from './record.ts'
+
+const WRONG = 'the checksum of the body is wrong'
 
 /** Directories the files are spread over. */
 const FAN_OUT = 64
@@ -73,9 +77,29 @@ export class BodyFiles {
     }
   }
 
-  /** Reads a message's file from its first byte. */
-  read(name: string, call: Call): AsyncIterable<Uint8Array> {
-    return readFileChunks(join(this.#directory, name), call)
+  /**
+   * Reads a message's file from its first byte, and rejects at the end where that was not what was written: whoever sends
+   * it must not end it as if it were whole. `damaged` hears of it.
+   */
+  async *readOf(
+    { file, bodyLength, crc }: MessageFacts,
+    damaged: (problem: string) => void,
+    call: Call,
+  ): AsyncGenerator<Uint8Array> {
+    let length = 0
+    let sum = 0
+    // A record without a body has a file.
+    for await (const chunk of readFileChunks(join(this.#directory, file!), call)) {
+      length += chunk.length
+      if (crc !== undefined) sum = crc32(chunk, sum)
+      if (length > bodyLength) break
+      yield chunk
+    }
+    const problem =
+      length !== bodyLength ? `the body has not ${bodyLength} bytes` : crc !== sum && crc !== undefined ? WRONG : ''
+    if (problem === '') return
+    damaged(problem)
+    throw new MailwrightError('ERR_MAILWRIGHT_STORE', problem)
   }
 
   /** Removes a message's file after the message is gone. A file that stays is a stray of the next opening. */

@@ -64,6 +64,7 @@ describe('a change that cannot be committed', () => {
     await putting.put(message('a1'), letter(), undefined, CALL)
     const [claim] = claiming.claim(ALL)
     instead.set('root.childTransaction', full)
+    instead.set('entries.ifVersion', full)
     await expect(settling.settle(claim!, deferred(claim!, 5))).rejects.toMatchObject({
       ...TROUBLE,
       reply: { code: 452 },
@@ -83,7 +84,7 @@ describe('a change that cannot be committed', () => {
     await parts.work.idle()
     expect(parts.space.refusing()).toMatchObject({ code: 452 })
     expect(await putting.put(message('a2'), letter(), NOW_CLAIM, CALL)).toHaveLength(1)
-    expect(parts.totals.read()).toBe(2 * letter().size)
+    expect(parts.counts.bytes.read()).toBe(2 * letter().size)
     expect(parts.space.refusing()).toBeNull()
   })
 })
@@ -100,7 +101,7 @@ describe('an operator and an attempt at the same mail', () => {
     const lost = settled.status === 'rejected'
     expect(removed).toMatchObject({ status: 'fulfilled', value: lost ? 1 : 0 })
     if (lost) expect(settled.reason).toMatchObject({ code: 'ERR_MAILWRIGHT_CLAIM_LOST' })
-    expect([parts.leases.live, parts.totals.read()]).toEqual([0, 0])
+    expect([parts.leases.live, parts.counts.bytes.read()]).toEqual([0, 0])
   })
 
   it('may both end it: nothing is removed where the attempt was first', async () => {
@@ -114,7 +115,7 @@ describe('an operator and an attempt at the same mail', () => {
       return change(work as () => never)
     })
     expect(await operating.remove({})).toBe(0)
-    expect([parts.leases.live, parts.totals.read()]).toEqual([0, 0])
+    expect([parts.leases.live, parts.counts.bytes.read()]).toEqual([0, 0])
   })
 
   it('does not end mail that was put again under its id while the notice about the first was being written', async () => {
@@ -133,7 +134,7 @@ describe('an operator and an attempt at the same mail', () => {
     written.resolve()
     await expect(ending).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_CLAIM_LOST' })
     expect(await operating.entries({ limit: 10 })).toMatchObject([{ message: 'a1', claimed: false }])
-    expect(parts.totals.read()).toBe(letter().size)
+    expect(parts.counts.bytes.read()).toBe(letter().size)
   })
 })
 

@@ -44,8 +44,8 @@ export class Claiming {
     if (lease === undefined) throw claimLost(claim)
     if (this.#parts.db.entries.doesExist([lease.message, lease.entry]) === false) throw claimLost(claim)
     if (lease.ended) {
-      lanes.leased(lease.row.lane)
-      lanes.forgetLane(lease.row.lane)
+      lanes.leased(lease.lane)
+      lanes.leasesChanged(lease.lane)
     }
     leases.renew(lease, until)
   }
@@ -94,9 +94,9 @@ export class Claiming {
   }
 
   #endLeases(now: number): void {
-    for (const { row } of this.#parts.leases.endAt(now)) {
-      this.#parts.lanes.unleased(row.lane)
-      this.#parts.lanes.forgetLane(row.lane)
+    for (const { lane } of this.#parts.leases.endAt(now)) {
+      this.#parts.lanes.unleased(lane)
+      this.#parts.lanes.leasesChanged(lane)
     }
   }
 }
@@ -105,8 +105,8 @@ export class Claiming {
 export function dropLease({ lanes, leases }: StoreParts, lease: Lease): void {
   if (leases.find(lease.token) !== lease) return
   // An entry whose lease ended is counted among those that are due.
-  if (lease.ended) lanes.forgetLane(lease.row.lane)
-  else lanes.unleased(lease.row.lane)
+  if (lease.ended) lanes.leasesChanged(lease.lane)
+  else lanes.unleased(lease.lane)
   leases.drop(lease)
 }
 

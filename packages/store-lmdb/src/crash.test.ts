@@ -44,9 +44,14 @@ it('mail that was taken survives kill -9, whole; mail that was settled does not 
       messages: found.size,
       entries: found.size,
       claimed: 0,
+      deferred: entries.filter((entry) => entry.attempts > 0).length,
+      lanes: new Set(entries.map((entry) => entry.lane)).size,
       bytes: [...found].reduce((sum, id) => sum + HEAD.length + bodySize(id), 0),
     })
-    const due = await store.lanes({ now: 1, limit: 100 })
+    const shape = await store.shape({ now: 0, ages: [0], limit: 100 })
+    for (const { lane, entries: count, ages } of shape)
+      expect([lane, count, ...ages]).toEqual([lane, entries.filter((entry) => entry.lane === lane).length, count, 0])
+    const due = await store.lanes({ now: 2, limit: 100 })
     expect(new Set(due.map((each) => each.lane))).toEqual(new Set(entries.map((entry) => entry.lane)))
     expect(events.log.filter((event) => event.type === 'store.corrupt')).toEqual([])
     await store.close()

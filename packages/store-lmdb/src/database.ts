@@ -9,8 +9,11 @@
  * | `due`      | lane, dueAt, id, entry    | nothing: an index of entries not held       |
  * | `held`     | lane, id, entry           | nothing: an index of entries held           |
  * | `heads`    | dueAt, lane               | nothing: hints where lanes begin            |
+ * | `shape`    | lane, slot, part          | a number of entries: see `lane-ages.ts`     |
+ * | `stops`    | the scope, as text        | a suspension as JSON                        |
  * | `corrupt`  | kind, id, entry           | what could not be read, as it was           |
  * | `counters` | name                      | a number                                    |
+ * | `keys`     | the key's id              | a record only that key opens                |
  */
 import { join } from 'node:path'
 import type { MessageId } from '@mailwright/core'
@@ -20,6 +23,7 @@ export type EntryKey = [message: MessageId, entry: number]
 export type DueKey = [lane: string, dueAt: number, message: MessageId, entry: number]
 export type HeldKey = [lane: string, message: MessageId, entry: number]
 export type HeadKey = [dueAt: number, lane: string]
+export type ShapeKey = [lane: string, slot: number, part: number]
 export type CorruptKey = [kind: 'message' | 'entry', message: MessageId, entry: number]
 
 export interface Database {
@@ -29,8 +33,11 @@ export interface Database {
   readonly due: Table<Uint8Array, DueKey>
   readonly held: Table<Uint8Array, HeldKey>
   readonly heads: Table<Uint8Array, HeadKey>
+  readonly shape: Table<Uint8Array, ShapeKey>
+  readonly stops: Table<Uint8Array, string>
   readonly corrupt: Table<Uint8Array, CorruptKey>
   readonly counters: Table<Uint8Array, string>
+  readonly keys: Table<Uint8Array, string>
 }
 
 /** What index rows hold: their key says it all. */
@@ -45,7 +52,7 @@ export function openDatabase(directory: string, mapSize: number): Database {
     path: join(directory, 'queue'),
     noSubdir: false,
     encoding: 'binary',
-    maxDbs: 8,
+    maxDbs: 16,
     // One sync after the other costs nothing when commits are shared, and lets a database close after a failed commit.
     overlappingSync: false,
     mapSize,
@@ -59,8 +66,11 @@ export function openDatabase(directory: string, mapSize: number): Database {
     due: root.openDB('due', { encoding: 'binary' }),
     held: root.openDB('held', { encoding: 'binary' }),
     heads: root.openDB('heads', { encoding: 'binary' }),
+    shape: root.openDB('shape', { encoding: 'binary' }),
+    stops: root.openDB('stops', { encoding: 'binary' }),
     corrupt: root.openDB('corrupt', { encoding: 'binary' }),
     counters: root.openDB('counters', { encoding: 'binary' }),
+    keys: root.openDB('keys', { encoding: 'binary' }),
   }
 }
 
@@ -93,7 +103,12 @@ export function rowCount(table: { getStats(): object }): number {
 /** A number kept in `counters`; 0 where there is none. */
 export function readCounter(db: Database, name: string): number {
   const value = db.counters.get(name)
-  return value === undefined ? 0 : Buffer.from(value).readDoubleLE(0)
+  return value === undefined ? 0 : numberOf(value)
+}
+
+/** The number `counterValue` made a value of; 0 where it cannot be one. */
+export function numberOf(value: Uint8Array): number {
+  return value.length === 8 ? Buffer.from(value.buffer, value.byteOffset, 8).readDoubleLE(0) : 0
 }
 
 export function counterValue(number: number): Uint8Array {

@@ -4,7 +4,8 @@
  */
 import { isSelected, type MessageId, type Selection } from '@mailwright/core'
 import type { Database, EntryKey } from './database.ts'
-import { CorruptRecord, decodeEntry, type EntryRow } from './record.ts'
+import { CorruptRecord, describeEntry, type EntryRow } from './record.ts'
+import type { RecordCodec } from './record-codec.ts'
 
 export interface ScannedEntry {
   readonly message: MessageId
@@ -15,14 +16,24 @@ export interface ScannedEntry {
 /** Rows read before others may run. */
 const PAGE = 500
 
-/** Pages of at least one selected entry each, of a caller who wants `limit` entries. `corrupt` hears of rows that cannot be read; they are passed over. */
+/** Where to look, and with what. */
+export interface Scanned {
+  readonly db: Database
+  readonly codec: RecordCodec
+  /** Whether somebody is delivering an entry. */
+  readonly isClaimed: (message: MessageId, entry: number) => boolean
+  /** Hears of rows that cannot be read; they are passed over. */
+  readonly corrupt: (message: MessageId, entry: number, problem: string) => void
+}
+
+/** Pages of at least one selected entry each, of a caller who wants `limit` entries. */
 export async function* scanEntries(
-  db: Database,
+  scanned: Scanned,
   selection: Selection,
   limit: number,
   after: EntryKey | undefined,
-  corrupt: (message: MessageId, entry: number, problem: string) => void,
 ): AsyncGenerator<readonly ScannedEntry[]> {
+  const { db } = scanned
   const isEverything = Object.values(selection).every((condition) => condition === undefined)
   const pageSize = isEverything ? Math.max(1, Math.min(limit, PAGE)) : PAGE
   const ranges = selection.messages === undefined ? [undefined] : [...new Set(selection.messages)].sort()
@@ -44,8 +55,8 @@ export async function* scanEntries(
       })) {
         read += 1
         last = key
-        const scanned = decode(key, value, corrupt)
-        if (scanned !== undefined && isWanted(selection, scanned)) page.push(scanned)
+        const found = decode(scanned, key, value)
+        if (found !== undefined && isWanted(selection, found, scanned.isClaimed)) page.push(found)
       }
       if (page.length > 0) yield page
       if (read < pageSize) break
@@ -55,9 +66,12 @@ export async function* scanEntries(
 }
 
 /** Whether a selection means an entry as it stands. */
-export function isWanted(selection: Selection, { message, row }: ScannedEntry): boolean {
-  const { lane, sender, recipients, held } = row
-  return isSelected(selection, { message, lane, sender, recipients, held })
+export function isWanted(
+  selection: Selection,
+  { message, entry, row }: ScannedEntry,
+  isClaimed: Scanned['isClaimed'],
+): boolean {
+  return isSelected(selection, describeEntry(message, entry, row, isClaimed(message, entry)))
 }
 
 /** Before every id. */
@@ -69,13 +83,9 @@ function isAfter(one: EntryKey, other: EntryKey): boolean {
   return one[0] > other[0] || (one[0] === other[0] && one[1] >= other[1])
 }
 
-function decode(
-  [message, entry]: EntryKey,
-  value: Uint8Array,
-  corrupt: (message: MessageId, entry: number, problem: string) => void,
-): ScannedEntry | undefined {
+function decode({ codec, corrupt }: Scanned, [message, entry]: EntryKey, value: Uint8Array): ScannedEntry | undefined {
   try {
-    return { message, entry, row: decodeEntry(value) }
+    return { message, entry, row: codec.entry(message, entry, value) }
   } catch (error) {
     if (!(error instanceof CorruptRecord)) throw error
     corrupt(message, entry, error.message)

@@ -14,7 +14,7 @@
  *   before any later put can rely on it.
  * Other processes write heads always and remove none, so what the owner knows stays true.
  */
-import type { LaneDue, LaneQuery, MessageId } from '@mailwright/core'
+import { INSTRUCTED_LANE, type LaneDue, type LaneQuery, type MessageId } from '@mailwright/core'
 import { type Database, type DueKey, endOfLane, type HeadKey, NOTHING, startOfLane } from './database.ts'
 
 interface LaneState {
@@ -97,6 +97,12 @@ export class LaneBook {
     if (state === undefined) return
     state.first = undefined
     state.floor = undefined
+  }
+
+  /** Leases of entries claimed from a lane ended. What was instructed meanwhile is due in another lane than it is leased in. */
+  leasesChanged(lane: string): void {
+    this.forgetLane(lane)
+    this.forgetLane(INSTRUCTED_LANE)
   }
 
   /** Rows were changed by other hands: look again. */
@@ -208,8 +214,9 @@ export class LaneBook {
   #walk(state: LaneState, take: (key: DueKey) => boolean): number {
     state.first = Number.POSITIVE_INFINITY
     const { lane, floor } = state
+    const mayBeLeased = state.leased > 0 || lane === INSTRUCTED_LANE
     for (const key of this.#db.due.getKeys({ start: floor ?? startOfLane(lane), end: endOfLane(lane) })) {
-      const leased = state.leased > 0 && this.#isLeased(key[2], key[3])
+      const leased = mayBeLeased && this.#isLeased(key[2], key[3])
       if (!leased && !take(key)) {
         state.first = key[1]
         return state.first

@@ -2,13 +2,15 @@
  * Who is delivering what. Leases live in the memory of the one process that owns the spool: handing out a claim writes
  * nothing, and a crash ends all of them. Tokens begin with the number of the opening, so that none is ever used twice.
  */
-import type { MessageId } from '@mailwright/core'
+import { claimLane, type MessageId } from '@mailwright/core'
 import type { EntryRow } from './record.ts'
 
 export interface Lease {
   readonly token: string
   readonly message: MessageId
   readonly entry: number
+  /** From where it was claimed. */
+  readonly lane: string
   readonly row: EntryRow
   /** The version of the row when it was claimed: a settlement that finds it unchanged need not read it. */
   readonly version: number
@@ -50,7 +52,8 @@ export class Leases {
     if (last !== undefined) this.#byToken.delete(last.token)
     this.#issued += 1
     const token = `${this.#generation}.${this.#issued.toString(36)}`
-    const lease: Lease = { token, message, entry, row, version, until, ended: false, settling: false }
+    const lane = claimLane(row)
+    const lease: Lease = { token, message, entry, lane, row, version, until, ended: false, settling: false }
     this.#byToken.set(token, lease)
     this.#byEntry.set(name, lease)
     this.#live += 1

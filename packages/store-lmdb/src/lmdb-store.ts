@@ -15,8 +15,10 @@ import {
   type ClaimQuery,
   type EntriesQuery,
   type Events,
+  type Instruction,
   type LaneDue,
   type LaneQuery,
+  type LaneShape,
   MailwrightError,
   type MessageId,
   type MessageSource,
@@ -29,9 +31,13 @@ import {
   type Reply,
   type Selection,
   type Settlement,
+  type ShapeQuery,
   type Spool,
+  type Suspension,
+  type SuspensionScope,
   type TransientCode,
 } from '@mailwright/core'
+import { letBe } from './body-file.ts'
 import { Claiming } from './claiming.ts'
 import { storageFailure } from './failure.ts'
 import { type OpenSpool, openSpool, recover } from './opening.ts'
@@ -39,6 +45,7 @@ import { Operating } from './operating.ts'
 import { type LmdbStoreOptions, type LmdbStoreSettings, settingsOf } from './options.ts'
 import { Putting } from './putting.ts'
 import { Settling } from './settling.ts'
+import { Stops } from './stops.ts'
 import { assemble, type StoreParts } from './store-parts.ts'
 import { type WakeFile, wakeOwner, watchWakeFile } from './wake-file.ts'
 
@@ -68,6 +75,7 @@ interface Running {
   readonly claiming: Claiming
   readonly settling: Settling
   readonly operating: Operating
+  readonly stops: Stops
 }
 
 class DiskStore implements LmdbStore {
@@ -104,6 +112,7 @@ class DiskStore implements LmdbStore {
     running.wake?.close()
     await running.parts.work.idle()
     await running.parts.space.settled()
+    await foldCounts(running.parts)
     await closeSpool(running.spool)
   }
 
@@ -173,12 +182,35 @@ class DiskStore implements LmdbStore {
     return this.#announced(await this.#change(({ operating }) => operating.reschedule(selection, dueAt)))
   }
 
+  async instruct(selection: Selection, instruction: Instruction, now: number): Promise<number> {
+    return this.#announced(await this.#change(({ operating }) => operating.instruct(selection, instruction, now)))
+  }
+
   async remove(selection: Selection): Promise<number> {
     return this.#change(({ operating }) => operating.remove(selection))
   }
 
   async stats(): Promise<QueueStats> {
     return this.#read(({ operating }) => operating.stats())
+  }
+
+  async shape(query: ShapeQuery): Promise<readonly LaneShape[]> {
+    return this.#read(({ operating }) => operating.shape(query))
+  }
+
+  async suspend(suspension: Suspension): Promise<void> {
+    await this.#change(({ stops }) => stops.suspend(suspension))
+    this.#announce('operator')
+  }
+
+  async resume(scope: SuspensionScope): Promise<boolean> {
+    const ended = await this.#change(({ stops }) => stops.resume(scope))
+    if (ended > 0) this.#announce('operator')
+    return ended > 0
+  }
+
+  async suspensions(): Promise<readonly Suspension[]> {
+    return this.#read(({ stops }) => stops.list())
   }
 
   refusing(): Reply<TransientCode> | null {
@@ -201,8 +233,10 @@ class DiskStore implements LmdbStore {
     await parts.files.prepare()
     let wake: WakeFile | undefined
     if (access === 'owner') {
-      const recovered = await recover(parts.db, parts.files)
+      const recovered = await recover(parts.db, parts.codec, parts.files)
       events.emit({ type: 'store.recovered', ...recovered })
+      const { ages } = parts.counts
+      if (ages.hasEarlier) parts.work.background(() => ages.foldEarlier(parts.transaction))
       const where = `watching ${directory}`
       wake = await watchWakeFile(
         directory,
@@ -214,7 +248,16 @@ class DiskStore implements LmdbStore {
     await parts.space.settled()
     const putting = new Putting(parts)
     const settling = new Settling(parts, putting)
-    return { parts, spool, wake, putting, settling, claiming: new Claiming(parts), operating: new Operating(parts) }
+    return {
+      parts,
+      spool,
+      wake,
+      putting,
+      settling,
+      claiming: new Claiming(parts),
+      operating: new Operating(parts),
+      stops: new Stops(parts),
+    }
   }
 
   #running(): Running {
@@ -262,6 +305,11 @@ class DiskStore implements LmdbStore {
   #tellOwner({ settings, work }: StoreParts): void {
     if (settings.access === 'operator') work.background(() => wakeOwner(settings.directory))
   }
+}
+
+/** Spares the next opening the work, where that can be done. */
+async function foldCounts({ counts, settings, transaction }: StoreParts): Promise<void> {
+  if (settings.access === 'owner') await counts.ages.foldAll(transaction).catch(letBe)
 }
 
 async function closeSpool({ db, lock }: OpenSpool): Promise<void> {

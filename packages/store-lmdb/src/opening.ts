@@ -13,10 +13,10 @@ import { storageFailure } from './failure.ts'
 import type { LmdbStoreSettings } from './options.ts'
 import { type Doorkeeper, hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
 import { processMark } from './process-mark.ts'
-import { decodeMessage } from './record.ts'
+import type { RecordCodec } from './record-codec.ts'
 
 /** How things are written. A spool written otherwise is left alone. */
-const FORMAT = 1
+const FORMAT = 2
 
 export interface OpenSpool {
   readonly db: Database
@@ -84,18 +84,18 @@ export interface Recovered {
 }
 
 /** Removes what belongs to no message, and says what there is. */
-export async function recover(db: Database, files: BodyFiles): Promise<Recovered> {
+export async function recover(db: Database, codec: RecordCodec, files: BodyFiles): Promise<Recovered> {
   const strays = await files.removeStrays((name, message) => {
     const record = db.messages.get(message)
-    return record !== undefined && mayOwn(record, name)
+    return record !== undefined && mayOwn(codec, message, record, name)
   })
   return { messages: rowCount(db.messages), strays, corrupt: rowCount(db.corrupt) }
 }
 
 /** A record that cannot be read may be the file's own: the file is kept until somebody has looked. */
-function mayOwn(record: Uint8Array, file: string): boolean {
+function mayOwn(codec: RecordCodec, message: string, record: Uint8Array, file: string): boolean {
   try {
-    return decodeMessage(record).file === file
+    return codec.facts(message, record).file === file
   } catch {
     return true
   }

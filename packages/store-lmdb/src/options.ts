@@ -1,5 +1,6 @@
 /** What an LMDB store may be told, and what it is told otherwise. */
-import { MailwrightError, type NewMessage } from '@mailwright/core'
+import { MailwrightError, type NewEntry, type NewMessage } from '@mailwright/core'
+import type { Packing } from './packing.ts'
 
 export interface LmdbStoreOptions {
   /** The spool. Made if it is missing. On a local disk: LMDB cannot be used over a network file system. */
@@ -17,9 +18,18 @@ export interface LmdbStoreOptions {
    * command line: it may list, read, put, hold, release, reschedule and remove while the owner runs, and claims nothing.
    */
   readonly access?: 'owner' | 'operator'
+  /**
+   * How large heads and bodies are compressed; `zstd` means `deflate` where Node has no zstd. Without it they are not.
+   * What is there is read either way.
+   */
+  readonly compression?: Packing | undefined
+  /** Bytes of head and body from which they are compressed. Default 16 KiB. */
+  readonly compressAbove?: number
 }
 
 export interface LmdbStoreSettings {
+  readonly compression: Packing | undefined
+  readonly compressAbove: number
   readonly directory: string
   readonly inlineLimit: number
   readonly mapSize: number
@@ -34,11 +44,12 @@ const MIB = 1024 * KIB
 /** @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for sizes that are none. */
 export function settingsOf(options: LmdbStoreOptions): LmdbStoreSettings {
   const { inlineLimit = 128 * KIB, mapSize = 16 * 1024 * MIB, cacheBytes = 16 * MIB, minFree = 64 * MIB } = options
-  if (options.directory === '') throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'a spool needs a directory')
-  for (const [name, size] of Object.entries({ inlineLimit, mapSize, cacheBytes, minFree }))
+  const { directory, access = 'owner', compression, compressAbove = 16 * KIB } = options
+  if (directory === '') throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'a spool needs a directory')
+  for (const [name, size] of Object.entries({ inlineLimit, mapSize, cacheBytes, minFree, compressAbove }))
     if (!Number.isSafeInteger(size) || size < 0)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${name} is no number of bytes: ${size}`)
-  return { directory: options.directory, access: options.access ?? 'owner', inlineLimit, mapSize, cacheBytes, minFree }
+  return { directory, access, inlineLimit, mapSize, cacheBytes, minFree, compression, compressAbove }
 }
 
 /** Ids become file names, lanes become keys. */
@@ -51,16 +62,24 @@ const LONGEST_LANE = 1_024
  *
  * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG`
  */
-export function assertStorable({ id, entries }: NewMessage): void {
+export function assertStorable({ id, arrivedAt, entries }: NewMessage): void {
   if (!ID.test(id)) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a message id: ${JSON.stringify(id)}`)
   if (entries.length === 0) throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${id} has no entries`)
-  for (const { lane, dueAt } of entries) {
-    const fits =
-      lane.length <= LONGEST_LANE && (lane.length <= LONGEST_LANE / 3 || Buffer.byteLength(lane) <= LONGEST_LANE)
-    if (lane === '' || !fits || lane.includes('\0') || !lane.isWellFormed())
-      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a lane: ${JSON.stringify(lane)}`)
-    assertTime(dueAt)
-  }
+  assertTime(arrivedAt)
+  for (const entry of entries) assertEntry(entry)
+}
+
+/** @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` */
+export function assertEntry({ lane, dueAt }: Pick<NewEntry, 'lane' | 'dueAt'>): void {
+  if (lane === '' || !isKey(lane, LONGEST_LANE))
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a lane: ${JSON.stringify(lane)}`)
+  assertTime(dueAt)
+}
+
+/** Whether a text of at most `limit` bytes can be part of a key. */
+export function isKey(text: string, limit: number): boolean {
+  const fits = text.length <= limit && (text.length <= limit / 3 || Buffer.byteLength(text) <= limit)
+  return fits && !text.includes('\0') && text.isWellFormed()
 }
 
 /** @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` */

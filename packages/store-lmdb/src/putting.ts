@@ -15,7 +15,7 @@ import type { BodyFile } from './body-file.ts'
 import { dropLease } from './claiming.ts'
 import type { Lease } from './leases.ts'
 import { assertStorable } from './options.ts'
-import { describeEntry, type EntryRow, encodeMessage, entryRows } from './record.ts'
+import { describeEntry, type EntryRow, encodeMessage, entryRows, type MessageFacts } from './record.ts'
 import type { StoreParts } from './store-parts.ts'
 
 const NO_CLAIMS: readonly Claim[] = []
@@ -24,7 +24,10 @@ const NO_LEASES: readonly Lease[] = []
 /** A message ready to be written. */
 export interface Prepared {
   readonly message: NewMessage
+  /** As it will be stored. */
   readonly record: Uint8Array
+  /** The same, not sealed: for the cache. */
+  readonly plain: Uint8Array
   readonly rows: readonly EntryRow[]
   readonly size: number
   /** What claims of it read from: the given source where that is in memory. */
@@ -51,7 +54,7 @@ export class Putting {
     assertStorable(message)
     this.#parts.space.arrival(message.arrivedAt)
     const { buffered } = source
-    if (buffered !== undefined && buffered.length <= this.#parts.settings.inlineLimit)
+    if (buffered !== undefined && buffered.length <= this.#parts.settings.inlineLimit && !this.#isPackable(source.size))
       return (await this.#commit(this.#inRecord(message, source, buffered), claim)) ?? NO_CLAIMS
     const prepared = await this.prepare(message, source, call)
     let claims: readonly Claim[] | undefined
@@ -67,11 +70,11 @@ export class Putting {
   async prepare(message: NewMessage, source: MessageSource, call: Call): Promise<Prepared> {
     const { inlineLimit } = this.#parts.settings
     const { buffered } = source
-    if (buffered !== undefined && buffered.length <= inlineLimit) return this.#inRecord(message, source, buffered)
+    if (buffered !== undefined && buffered.length <= inlineLimit) return this.#packed(message, source, buffered)
     const own = buffered === undefined ? this.#parts.files.take(source.spooled) : undefined
     if (own !== undefined) return this.#inFile(message, source.head, own, false)
     if (buffered === undefined && source.size - source.head.length <= inlineLimit)
-      return this.#inRecord(message, source, await readSmall(source, inlineLimit, call))
+      return this.#packed(message, source, await readSmall(source, inlineLimit, call))
     const copy = await this.#parts.files.copy(buffered === undefined ? source.body(call) : [buffered])
     return this.#inFile(message, source.head, copy, true)
   }
@@ -85,12 +88,39 @@ export class Putting {
   }
 
   #inRecord(message: NewMessage, given: MessageSource, body: Uint8Array): Prepared {
+    const facts = { options: message.options, headLength: given.head.length, bodyLength: body.length }
+    return this.#prepared(message, given, body, encodeMessage(facts, given.head, body))
+  }
+
+  /** The same, packed where it is large enough and that is wanted. */
+  async #packed(message: NewMessage, given: MessageSource, body: Uint8Array): Promise<Prepared> {
+    const { head } = given
+    const { packer } = this.#parts
+    if (packer === undefined || !this.#isPackable(head.length + body.length))
+      return this.#inRecord(message, given, body)
+    const content = await packer.pack(Buffer.concat([head, body]))
+    if (content === undefined) return this.#inRecord(message, given, body)
+    const facts = {
+      options: message.options,
+      headLength: head.length,
+      bodyLength: body.length,
+      packed: packer.packing,
+    }
+    return this.#prepared(message, given, body, encodeMessage(facts, content, undefined))
+  }
+
+  #isPackable(size: number): boolean {
+    const { packer } = this.#parts
+    return packer !== undefined && size >= packer.above
+  }
+
+  #prepared(message: NewMessage, given: MessageSource, body: Uint8Array, plain: Uint8Array): Prepared {
     const { head } = given
     const size = head.length + body.length
-    const facts = { options: message.options, headLength: head.length, bodyLength: body.length }
-    const record = encodeMessage(facts, head, body)
+    const record = this.#parts.codec.sealMessage(message.id, plain)
     const source = given.buffered === undefined ? inMemory(head, body) : given
-    return { message, record, rows: entryRows(message, size, undefined), size, source, file: undefined, copied: false }
+    const rows = entryRows(message, size, undefined)
+    return { message, record, plain, rows, size, source, file: undefined, copied: false }
   }
 
   async #inFile(message: NewMessage, head: Uint8Array, file: BodyFile, copied: boolean): Promise<Prepared> {
@@ -102,11 +132,19 @@ export class Putting {
       else file.giveBack()
       throw await this.#parts.failure(error)
     }
+    const { codec, messages } = this.#parts
     const size = head.length + file.size
-    const facts = { options: message.options, headLength: head.length, bodyLength: file.size, file: name }
-    const record = encodeMessage(facts, head, undefined)
-    const source = this.#parts.messages.fromFile(head, file.size, name)
-    return { message, record, rows: entryRows(message, size, name), size, source, file, copied }
+    const facts: MessageFacts = {
+      options: message.options,
+      headLength: head.length,
+      bodyLength: file.size,
+      file: name,
+      crc: file.crc,
+    }
+    const plain = encodeMessage(facts, head, undefined)
+    const record = codec.sealMessage(message.id, plain)
+    const source = messages.fromFile(message.id, head, facts)
+    return { message, record, plain, rows: entryRows(message, size, name), size, source, file, copied }
   }
 
   #commit(prepared: Prepared, claim: PutClaim | undefined): Promise<readonly Claim[] | undefined> {
@@ -117,17 +155,17 @@ export class Putting {
 
   /** Undefined when the id was taken. */
   async #commitFast(prepared: Prepared, claim: PutClaim | undefined): Promise<readonly Claim[] | undefined> {
-    const { commits, db, lanes, space, tables, totals } = this.#parts
+    const { commits, counts, db, lanes, space, tables } = this.#parts
     const { message, record, rows, size } = prepared
     const leases = claim === undefined ? NO_LEASES : this.#lease(message, rows, claim)
     for (const row of rows) if (row.held === undefined) lanes.arriving(row.lane)
-    totals.flow(size)
     let stored: boolean
     try {
       // One batch, written by LMDB in its own thread, unless the id is taken.
-      stored = await commits.join(() =>
-        db.messages.ifNoExists(message.id, () => tables.insert(message.id, record, rows)),
-      )
+      stored = await commits.join(() => {
+        counts.flow(rows, size, 1)
+        return db.messages.ifNoExists(message.id, () => tables.insert(message.id, record, rows))
+      })
     } catch (error) {
       this.#undo(prepared, leases)
       throw await this.#parts.failure(error)
@@ -137,6 +175,7 @@ export class Putting {
       return undefined
     }
     space.succeeded()
+    counts.landed(rows)
     this.#announce(prepared, leases)
     return leases.length === 0 ? NO_CLAIMS : leases.map((lease) => claimOf(lease, prepared))
   }
@@ -162,28 +201,28 @@ export class Putting {
 
   /** The id was taken, and its entries may have been out of reach while this was found out. */
   async #wasTaken(prepared: Prepared, leases: readonly Lease[]): Promise<void> {
-    const { announce, failure, totals } = this.#parts
+    const { announce, counts, failure } = this.#parts
     this.#undo(prepared, leases)
     if (leases.length > 0) announce()
     try {
-      await totals.correct()
+      await counts.correct()
     } catch (error) {
       throw await failure(error)
     }
   }
 
   #undo({ rows, size }: Prepared, taken: readonly Lease[]): void {
-    const { lanes, totals } = this.#parts
-    totals.flow(-size)
+    const { counts, lanes } = this.#parts
+    counts.takeBack(rows, size, 1)
     for (const row of rows) if (row.held === undefined) lanes.failed(row.lane)
     for (const lease of taken) {
       dropLease(this.#parts, lease)
-      lanes.forgetLane(lease.row.lane)
+      lanes.forgetLane(lease.lane)
     }
   }
 
   /** The rows are committed: lanes with entries for others have mail. */
-  #announce({ message, record, rows, file }: Prepared, taken: readonly Lease[]): void {
+  #announce({ message, plain, rows, file }: Prepared, taken: readonly Lease[]): void {
     const { cache, lanes } = this.#parts
     for (const [entry, row] of rows.entries()) {
       if (row.held !== undefined) continue
@@ -191,7 +230,7 @@ export class Putting {
       if (taken.length === 0 || !taken.some((lease) => lease.entry === entry))
         lanes.isDue([row.lane, row.dueAt, message.id, entry])
     }
-    if (file === undefined && taken.length < rows.length) cache.add(message.id, record)
+    if (file === undefined && taken.length < rows.length) cache.add(message.id, plain)
   }
 }
 

@@ -1,10 +1,26 @@
 /**
  * How messages and entries are written down.
  *
- * A message record is one value: a 32-bit length, that many bytes of JSON facts, the head, and the body where it is
- * small. An entry is JSON. Whatever does not read back exactly is a `CorruptRecord`, which the store sets aside.
+ * | record  | bytes                                                                             |
+ * |---------|-----------------------------------------------------------------------------------|
+ * | message | `MW`, 0, 2; crc32 of the rest; 32-bit length, that many bytes of JSON facts; head and small body, packed or not |
+ * | entry   | 2; crc32 of the rest; JSON                                                          |
+ *
+ * Format 1 had neither marks nor checksums; its records are read as they are. Whatever does not read back exactly is a
+ * `CorruptRecord`, which the store sets aside. Sealing, where there are keys, is around all this (`record-codec.ts`).
  */
-import type { Mailbox, MailOptions, MessageId, NewMessage, PendingRecipient, QueueEntry } from '@mailwright/core'
+import { crc32 } from 'node:zlib'
+import type {
+  Instruction,
+  Labels,
+  Mailbox,
+  MailOptions,
+  MessageId,
+  NewMessage,
+  PendingRecipient,
+  QueueEntry,
+} from '@mailwright/core'
+import { type Packing, unpack } from './packing.ts'
 
 export class CorruptRecord extends Error {
   override readonly name: string = 'CorruptRecord'
@@ -15,8 +31,14 @@ export interface MessageFacts {
   readonly options: MailOptions
   readonly headLength: number
   readonly bodyLength: number
+  /** How head and body are packed, where they are. */
+  readonly packed?: Packing | undefined
   /** The body's file in `bodies`, where it is not in the record. */
   readonly file?: string | undefined
+  /** The crc32 of a body in a plain file. Absent in format 1. */
+  readonly crc?: number | undefined
+  /** The salt of a body in a file of frames, as its file has to say it. */
+  readonly frames?: string | undefined
 }
 
 export interface MessageRecord extends MessageFacts {
@@ -35,46 +57,98 @@ export interface EntryRow {
   readonly dueAt: number
   readonly attempts: number
   readonly held?: string | undefined
-  /** How many entries the message was put with: an only entry takes its message along when it goes. */
+  readonly instruction?: Instruction | undefined
+  readonly warned?: true | undefined
+  readonly labels?: Labels | undefined
+  /** 1 where the message has no other entry, so that it goes with this one; else how many there may be. */
   readonly siblings: number
   readonly file?: string | undefined
 }
 
+/** The first four bytes of a message, as a number. Format 1 has a length there, which is never that large. */
+const MESSAGE_MARK = 0x0200_574d
+const ENTRY_MARK = 2
+const BRACE = 0x7b
+/** Before what the checksum is of. */
+const MESSAGE_START = 8
+const ENTRY_START = 5
+
 export function encodeMessage(facts: MessageFacts, head: Uint8Array, body: Uint8Array | undefined): Uint8Array {
   const json = JSON.stringify(facts)
   const factsLength = Buffer.byteLength(json)
-  const start = 4 + factsLength
+  const start = MESSAGE_START + 4 + factsLength
   const record = Buffer.allocUnsafe(start + head.length + (body?.length ?? 0))
-  record.writeUInt32LE(factsLength, 0)
-  record.write(json, 4)
+  record.writeUInt32LE(MESSAGE_MARK, 0)
+  record.writeUInt32LE(factsLength, MESSAGE_START)
+  record.write(json, MESSAGE_START + 4)
   record.set(head, start)
   if (body !== undefined) record.set(body, start + head.length)
+  record.writeUInt32LE(crc32(record.subarray(MESSAGE_START)), 4)
   return record
 }
 
-/** @throws CorruptRecord when lengths or JSON are wrong. */
+/** @throws CorruptRecord when checksum, lengths or JSON are wrong. */
 export function decodeMessage(bytes: Uint8Array): MessageRecord {
-  const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const { facts, content } = partsOf(bytes)
+  const { headLength, bodyLength, file, packed } = facts
+  const length = headLength + (file === undefined ? bodyLength : 0)
+  const plain = packed === undefined ? content : unpacked(content, packed, length)
+  if (plain.length !== length) throw new CorruptRecord(`the record has ${plain.length} bytes instead of ${length}`)
+  const head = plain.subarray(0, headLength)
+  return { ...facts, head, body: file === undefined ? plain.subarray(headLength) : undefined }
+}
+
+/** The facts alone, at less cost. @throws CorruptRecord */
+export function decodeFacts(bytes: Uint8Array): MessageFacts {
+  return partsOf(bytes).facts
+}
+
+function partsOf(bytes: Uint8Array): { readonly facts: MessageFacts; readonly content: Uint8Array } {
+  const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const record = isMarked(whole) ? checked(whole, MESSAGE_START, 4) : whole
   if (record.length < 4) throw new CorruptRecord('the record is truncated')
   const start = 4 + record.readUInt32LE(0)
   if (start > record.length) throw new CorruptRecord('the record is truncated')
   const facts = parse(record.toString('utf8', 4, start)) as unknown as MessageFacts
-  const { headLength, bodyLength, file } = facts
-  if (!isLength(headLength) || !isLength(bodyLength) || !isObject(facts.options) || !isName(file))
-    throw new CorruptRecord('the facts are incomplete')
-  const end = start + headLength + (file === undefined ? bodyLength : 0)
-  if (end !== record.length) throw new CorruptRecord(`the record has ${record.length} bytes instead of ${end}`)
-  const head = record.subarray(start, start + headLength)
-  return { ...facts, head, body: file === undefined ? record.subarray(start + headLength) : undefined }
+  const { headLength, bodyLength, file, packed, crc, frames } = facts
+  const sound =
+    isLength(headLength) &&
+    isLength(bodyLength) &&
+    isObject(facts.options) &&
+    isAbsentOr('string', file) &&
+    isAbsentOr('string', frames) &&
+    isAbsentOr('number', crc) &&
+    (packed === undefined || packed === 'zstd' || packed === 'deflate')
+  if (!sound) throw new CorruptRecord('the facts are incomplete')
+  return { facts, content: record.subarray(start) }
+}
+
+function isMarked(record: Buffer): boolean {
+  return record.length >= MESSAGE_START && record.readUInt32LE(0) === MESSAGE_MARK
+}
+
+function unpacked(content: Uint8Array, packing: Packing, length: number): Uint8Array {
+  try {
+    return unpack(content, packing, length)
+  } catch (cause) {
+    throw new CorruptRecord('the content cannot be unpacked', { cause })
+  }
 }
 
 export function encodeEntry(row: EntryRow): Uint8Array {
-  return Buffer.from(JSON.stringify(row))
+  const json = JSON.stringify(row)
+  const record = Buffer.allocUnsafe(ENTRY_START + Buffer.byteLength(json))
+  record[0] = ENTRY_MARK
+  record.write(json, ENTRY_START)
+  record.writeUInt32LE(crc32(record.subarray(ENTRY_START)), 1)
+  return record
 }
 
 /** @throws CorruptRecord when it is no entry. */
 export function decodeEntry(bytes: Uint8Array): EntryRow {
-  const row = parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'))
+  const record = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  if (record[0] !== ENTRY_MARK && record[0] !== BRACE) throw new CorruptRecord('the record is no entry')
+  const row = parse((record[0] === BRACE ? record : checked(record, ENTRY_START, 1)).toString('utf8'))
   const { lane, sender, recipients, size, arrivedAt, dueAt, attempts, siblings } = row
   const sound =
     typeof lane === 'string' &&
@@ -87,18 +161,40 @@ export function decodeEntry(bytes: Uint8Array): EntryRow {
 
 /** The rows of a message just put. */
 export function entryRows(message: NewMessage, size: number, file: string | undefined): readonly EntryRow[] {
-  const { sender, arrivedAt, entries } = message
+  const { sender, arrivedAt, entries, options } = message
+  const { labels } = options
   const siblings = entries.length
   return entries.map(({ lane, recipients, dueAt, held }) => {
-    return { lane, sender, recipients, size, arrivedAt, dueAt, attempts: 0, held, siblings, file }
+    return { lane, sender, recipients, size, arrivedAt, dueAt, attempts: 0, held, labels, siblings, file }
   })
 }
 
 /** An entry as callers see it. */
 export function describeEntry(message: MessageId, entry: number, row: EntryRow, claimed: boolean): QueueEntry {
-  const { lane, sender, recipients, size, arrivedAt, dueAt, attempts, held } = row
-  const seen = { message, entry, lane, sender, recipients, size, arrivedAt, dueAt, attempts, claimed }
-  return held === undefined ? seen : { ...seen, held }
+  const { lane, sender, recipients, size, arrivedAt, dueAt, attempts, held, instruction, warned, labels } = row
+  return {
+    message,
+    entry,
+    lane,
+    sender,
+    recipients,
+    size,
+    arrivedAt,
+    dueAt,
+    attempts,
+    held,
+    instruction,
+    warned,
+    labels,
+    claimed,
+  }
+}
+
+/** What follows the checksum at `at`, if that is right. */
+function checked(record: Buffer, start: number, at: number): Buffer {
+  const rest = record.subarray(start)
+  if (record.length < start || crc32(rest) !== record.readUInt32LE(at)) throw new CorruptRecord('the checksum is wrong')
+  return rest
 }
 
 function parse(json: string): Record<string, unknown> {
@@ -116,9 +212,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Of a file, where there is one. */
-function isName(value: unknown): boolean {
-  return value === undefined || typeof value === 'string'
+function isAbsentOr(type: 'string' | 'number', value: unknown): boolean {
+  return value === undefined || typeof value === type
 }
 
 function isLength(value: unknown): value is number {

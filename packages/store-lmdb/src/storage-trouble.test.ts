@@ -75,7 +75,7 @@ describe('while storage fails', () => {
     full.now = false
     expect(await putting.put(message('a1'), letter(), NOW_CLAIM, CALL)).toHaveLength(1)
     expect(parts.space.refusing()).toBeNull()
-    expect(parts.totals.read()).toBe(letter().size)
+    expect(parts.counts.bytes.read()).toBe(letter().size)
   })
 
   it('a spooled body is still its owner’s: to put again, or to discard', async () => {
@@ -114,7 +114,7 @@ describe('while storage fails', () => {
       ['a2', 0],
       ['n1', 0],
     ])
-    expect(parts.totals.read()).toBe(letter().size + 200_017)
+    expect(parts.counts.bytes.read()).toBe(letter().size + 200_017)
   })
 })
 

@@ -1,6 +1,7 @@
 /** An open spool with everything that works on it, put together. */
 import { type Events, hasCode, type MailEvent, type MailwrightError } from '@mailwright/core'
 import { BodyFiles } from './body-files.ts'
+import { Counts } from './counts.ts'
 import { type Database, guardCommits } from './database.ts'
 import { isStorageFull, storageFailure } from './failure.ts'
 import { GroupCommit } from './group-commit.ts'
@@ -8,20 +9,23 @@ import { LaneBook } from './lane-book.ts'
 import { Leases } from './leases.ts'
 import type { OpenSpool } from './opening.ts'
 import type { LmdbStoreSettings } from './options.ts'
+import { type Packer, packerFor } from './packing.ts'
 import { processMark } from './process-mark.ts'
 import { Quarantine } from './quarantine.ts'
 import { QueueTables } from './queue-tables.ts'
 import { RecordCache } from './record-cache.ts'
+import { RecordCodec } from './record-codec.ts'
 import { freeBytes, StorageSpace } from './storage-space.ts'
 import { StoredMessages } from './stored-messages.ts'
-import { Totals } from './totals.ts'
 import { Work } from './work.ts'
 
 export interface StoreParts {
   readonly settings: LmdbStoreSettings
   readonly db: Database
   readonly cache: RecordCache
+  readonly codec: RecordCodec
   readonly commits: GroupCommit
+  readonly counts: Counts
   readonly files: BodyFiles
   readonly lanes: LaneBook
   readonly leases: Leases
@@ -29,7 +33,8 @@ export interface StoreParts {
   readonly quarantine: Quarantine
   readonly space: StorageSpace
   readonly tables: QueueTables
-  readonly totals: Totals
+  /** Absent where nothing is packed. */
+  readonly packer: Packer | undefined
   readonly work: Work
   /** Runs `change` inside a write transaction of its own: all of it or nothing, on the disk when it resolves. */
   transaction<T>(change: () => T): Promise<T>
@@ -46,7 +51,8 @@ export async function assemble(
   announce: () => void,
 ): Promise<StoreParts> {
   const { db, generation } = spool
-  const { directory, access, cacheBytes, minFree } = settings
+  const counts = new Counts(db, generation)
+  const { directory, access, cacheBytes, minFree, compression, compressAbove } = settings
   const emit = (event: MailEvent): void => events.emit(event)
   const work = new Work((error) => emit({ type: 'failure', where: `the spool in ${directory}`, error }))
   const space = new StorageSpace(
@@ -61,7 +67,7 @@ export async function assemble(
   }
   const transaction = async <T>(change: () => T): Promise<T> => {
     try {
-      return await db.root.childTransaction(change)
+      return await db.root.childTransaction(counts.counting(change))
     } catch (error) {
       throw hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST') ? error : await failure(error)
     }
@@ -69,7 +75,7 @@ export async function assemble(
   const cache = new RecordCache(cacheBytes)
   const files = new BodyFiles(directory, await processMark(), generation)
   const leases = new Leases(generation)
-  const totals = new Totals(db)
+  const codec = new RecordCodec(undefined)
   const isLeased = (message: string, entry: number): boolean => leases.has(message, entry)
   const lanes: LaneBook = new LaneBook(db, isLeased, access === 'owner' ? correctHeads : undefined)
   let correcting = false
@@ -84,17 +90,35 @@ export async function assemble(
       }
     })
   }
+  let folding = false
+  function foldCounts(): void {
+    if (folding) return
+    folding = true
+    work.background(async () => {
+      try {
+        // Not as part of the batch that is just being closed.
+        await new Promise((resolve) => setImmediate(resolve))
+        await counts.ages.fold(transaction)
+      } finally {
+        folding = false
+      }
+    })
+  }
   const commitFailed = (error: unknown): void => work.background(() => failure(error))
   guardCommits(db, commitFailed)
-  if (access === 'owner') totals.follow(commitFailed)
-  const quarantine = new Quarantine(db, totals, (task) => work.background(task), emit)
-  const messages = new StoredMessages(db, files, cache)
-  const tables = new QueueTables(db, lanes, totals)
+  if (access === 'owner') counts.follow(commitFailed, foldCounts)
+  const quarantine = new Quarantine(db, counts, codec, (task) => work.background(task), emit)
+  const messages = new StoredMessages(db, files, cache, codec, (message, problem) =>
+    quarantine.report(message, problem),
+  )
+  const tables = new QueueTables(db, lanes, counts, codec)
   return {
     settings,
     db,
     cache,
+    codec,
     commits: new GroupCommit(),
+    counts,
     files,
     lanes,
     leases,
@@ -102,7 +126,7 @@ export async function assemble(
     quarantine,
     space,
     tables,
-    totals,
+    packer: compression === undefined ? undefined : packerFor(compression, compressAbove),
     work,
     transaction,
     announce,

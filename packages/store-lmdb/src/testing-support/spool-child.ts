@@ -39,8 +39,8 @@ async function putText(store: LmdbStore, message: NewMessage, text: string): Pro
 }
 
 /**
- * Puts, claims and settles for ever, eight at a time, and says so: `P id` when a message is put, `S id` before it is
- * settled, `D id` when that is done.
+ * Puts, claims and settles for ever, eight at a time, and says so: `P id` when a message is put, `S id` before its end
+ * is settled, `D id` when that is done. Some are deferred, of which nothing is said.
  */
 async function churn(seed: string): Promise<void> {
   const store = lmdbStore({ directory, minFree: 0 })
@@ -57,6 +57,12 @@ async function churn(seed: string): Promise<void> {
       for (const each of number % 3 === 0
         ? await store.claim({ lane, now: 1, limit: 1, leaseMs: 1_000_000 })
         : claims) {
+        if (number % 8 === 0) {
+          const reply = { code: 451, enhanced: '4.3.0', text: 'Later' } as const
+          const outcomes = new Map([[1, { status: 'deferred', scope: 'recipient', reply } as const]])
+          await store.settle(each, { outcomes, retryAt: 2, counted: true })
+          continue
+        }
         writeSync(1, `S ${each.entry.message}\n`)
         const reply = { code: 250, enhanced: '2.0.0', text: 'Ok' } as const
         const outcomes = new Map([[1, { status: 'ok', action: 'relayed', reply } as const]])
