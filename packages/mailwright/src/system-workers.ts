@@ -60,6 +60,11 @@ export interface Superior {
 
 export function superior(): Superior {
   const stop = new AbortController()
+  // The first process is gone. What was acknowledged is safe, and an exit in order could wait for ever: nobody reads
+  // the log any more, which is written out at exit.
+  process.prependOnceListener('disconnect', () => {
+    if (cluster.worker?.exitedAfterDisconnect !== true) process.kill(process.pid, 'SIGKILL')
+  })
   process.on('message', (message) => {
     if (message === STOP) stop.abort(new Error('the server stops'))
   })

@@ -1,4 +1,4 @@
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { mailwright, server, temporaryFolder } from '../test-support/command-line.ts'
@@ -12,6 +12,18 @@ async function silentHost(): Promise<number> {
   await new Promise((resolve) => somebody.once('listening', resolve))
   onTestFinished(() => void somebody.close())
   return (somebody.address() as { readonly port: number }).port
+}
+
+/** Whether anybody listens there. */
+function knock(port: number): Promise<'answered' | 'refused'> {
+  return new Promise((resolve) => {
+    const visitor = connect(port, '127.0.0.1')
+    visitor.once('error', () => resolve('refused'))
+    visitor.once('connect', () => {
+      visitor.destroy()
+      resolve('answered')
+    })
+  })
 }
 
 interface Line {
@@ -61,11 +73,23 @@ describe('a relay with workers', () => {
     // An attempt at a host that says nothing keeps its worker from ending in order.
     await sendMail(relay.port, TEXT)
     const ended = relay.stop()
-    await vi.waitFor(async () => {
-      await expect(sendMail(relay.port, TEXT)).rejects.toThrow()
-    })
+    await vi.waitUntil(async () => (await knock(relay.port)) === 'refused', { timeout: 9_000 })
     relay.child.kill('SIGTERM')
     expect((await ended).code).toBe(143)
+  })
+
+  it('is gone with all of its workers when the first process is killed', async () => {
+    const spool = join(temporaryFolder(), 'spool')
+    const args = ['--listen', '127.0.0.1:0', '--next-hop', '127.0.0.1:9', '--spool', spool, '--workers', '2']
+    const relay = await server(['relay', ...args])
+    await sendMail(relay.port, TEXT)
+    relay.child.kill('SIGKILL')
+    await relay.stop()
+    // Nobody owns a shard any more, and what was acknowledged is there.
+    const again = await server(['relay', ...args])
+    const { stdout } = await mailwright('queue', 'list', '--spool', spool, '--json')
+    expect(stdout.trim().split('\n')).toHaveLength(1)
+    expect((await again.stop()).code).toBe(0)
   })
 
   it('says in one line what keeps its workers from starting', async () => {
