@@ -24,8 +24,8 @@ describe('the command line', () => {
     ['a next hop on port 0', [...RELAY.slice(0, 4), '127.0.0.1:0', '--spool', '/x'], /--next-hop wants a host/],
     ['a network that is none', [...RELAY, '--spool', '/x', '--allow', '10.0.0.0/33'], /10\.0\.0\.0\/33/],
     ['a host name that is none', [...RELAY, '--spool', '/x', '--hostname', 'a b'], /hostname/],
-    ['an action that is none', ['queue', 'eat', '--spool', '/x'], /usage: mailwright queue/],
-    ['a queue without a spool', ['queue', 'list'], /usage: mailwright queue/],
+    ['an action that is none', ['queue', 'eat', '--spool', '/x'], /there is no queue eat; there is list,/],
+    ['a queue without a spool', ['queue', 'list'], /queue list wants --spool DIR/],
     ['a change without a selection', ['queue', 'remove', '--spool', '/x'], /queue remove wants message ids/],
     ['a program without a file', ['run'], /usage: mailwright run/],
   ])('refuses %s in one line, with exit code 2', async (_, args, expected) => {

@@ -31,6 +31,9 @@ async function main([name, ...args]: readonly string[]): Promise<void> {
   await command.run(args)
 }
 
+// A reader who has seen enough, such as `head`, is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+
 try {
   await main(process.argv.slice(2))
 } catch (error) {

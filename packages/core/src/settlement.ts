@@ -1,7 +1,7 @@
 /** What a settlement leaves of an entry, and where: the one reading of `Settlement`, shared by every store. */
 import type { RecipientId } from './envelope.ts'
 import { MailwrightError } from './errors.ts'
-import type { DeferredOutcome, Outcome } from './outcome.ts'
+import type { DeferredOutcome, FailedOutcome, Outcome } from './outcome.ts'
 import { replyLine, wireText } from './reply.ts'
 import type { NewEntry, PendingRecipient } from './store.ts'
 
@@ -51,8 +51,8 @@ export function movedEntries(
   return entries
 }
 
-/** A deferral in one line: what they answered where they did, otherwise what we say. */
-export function deferralText(outcome: DeferredOutcome): string {
+/** A deferral or failure in one line: what they answered where they did, otherwise what we say. */
+export function deferralText(outcome: Pick<DeferredOutcome | FailedOutcome, 'reply' | 'remote'>): string {
   const { remote } = outcome
   if (remote === undefined) return replyLine(outcome.reply)
   const text = remote.lines.join(' ')

@@ -1,5 +1,13 @@
 import { reply } from '@mailwright/core'
-import { mailbox, manualClock, type RecordedEvents, recipients, recordedEvents } from '@mailwright/testing'
+import {
+  deferred,
+  failed,
+  mailbox,
+  manualClock,
+  type RecordedEvents,
+  recipients,
+  recordedEvents,
+} from '@mailwright/testing'
 import { expect, test } from 'vitest'
 import { countEvents, type EventCounts } from './event-counts.ts'
 import { accepted, ID, refused, session, settled } from './testing-support/sample-events.ts'
@@ -83,6 +91,26 @@ test('what goes wrong is counted', () => {
   })
   events.emit({ type: 'store.refusing', reply: null })
   expect(counts.counts().mailwright_store_refusing).toBe(0)
+})
+
+test('what is suspended is a gauge, and what answers are about is counted', () => {
+  const { events, counts } = counting()
+  const scope = { kind: 'lane', lane: 'smtp:a' } as const
+  events.emit({ type: 'queue.suspended', suspension: { scope, reason: 'x', since: 0 } })
+  events.emit({ type: 'queue.suspended', suspension: { scope, reason: 'y', since: 0 } })
+  expect(counts.counts().mailwright_queue_suspensions).toBe(1)
+  events.emit({ type: 'queue.resumed', scope })
+  expect(counts.counts().mailwright_queue_suspensions).toBe(0)
+  const { outcome, ...about } = settled()
+  expect(outcome.status).toBe('ok')
+  events.emit({ ...about, outcome, category: 'other' })
+  for (let times = 0; times < 2; times++) events.emit({ ...about, outcome: failed('550 x'), category: 'spam' })
+  events.emit({ ...about, outcome: deferred('450 x'), category: 'spam' })
+  expect(counts.counts()).toMatchObject({
+    'mailwright_recipients_unserved_total{status="bounced",category="spam"}': 2,
+    'mailwright_recipients_unserved_total{status="deferred",category="spam"}': 1,
+  })
+  expect(Object.keys(counts.counts()).filter((name) => name.includes('unserved'))).toHaveLength(2)
 })
 
 test('the Prometheus text announces each metric once and escapes labels', () => {

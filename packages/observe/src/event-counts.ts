@@ -1,11 +1,11 @@
 /**
  * Events as numbers: what came, what was refused, what became of it. Counters start at 0 when the counting begins and
- * never fall; gauges tell how things stand. Besides numbers only the ids of open sessions and the names of dead lanes are
- * kept, so memory does not grow with mail; labels are bounded too, so that no client can invent series.
+ * never fall; gauges tell how things stand. Besides numbers only the ids of open sessions and the names of dead lanes
+ * and of suspensions are kept, so memory does not grow with mail; labels are bounded too, so that no client can invent series.
  */
-import type { Events, MailEvent } from '@mailwright/core'
+import { type Events, type MailEvent, type ResponseCategory, suspensionKey } from '@mailwright/core'
 import { deliveryStatus } from './outcome-words.ts'
-import { labelText, type Metric, prometheusText } from './prometheus-text.ts'
+import { counter, gauge, labelText, type Metric, prometheusText } from './prometheus-text.ts'
 
 export interface EventCounts {
   /** Every number by its name, with labels as Prometheus writes them. */
@@ -29,8 +29,10 @@ const MOST_STAGES = 24
 export function countEvents(events: Events): EventCounts {
   const refusedByStage = new Map<string, number>()
   const settled = { sent: 0, deferred: 0, bounced: 0 }
+  const unserved = new Map<string, { status: 'deferred' | 'bounced'; category: ResponseCategory; value: number }>()
   const openSessions = new Set<string>()
   const deadLanes = new Set<string>()
+  const suspended = new Set<string>()
   let sessions = 0
   let connectionsRefused = 0
   let accepted = 0
@@ -52,6 +54,7 @@ export function countEvents(events: Events): EventCounts {
         return
       case 'recipient.settled':
         settled[deliveryStatus(event.outcome)]++
+        if (event.category !== undefined) countUnserved(deliveryStatus(event.outcome), event.category)
         return
       case 'dialogue.refused': {
         const known = refusedByStage.has(event.stage) || refusedByStage.size < MOST_STAGES
@@ -83,6 +86,12 @@ export function countEvents(events: Events): EventCounts {
         if (event.state === 'dead') deadLanes.add(event.lane)
         else deadLanes.delete(event.lane)
         return
+      case 'queue.suspended':
+        suspended.add(suspensionKey(event.suspension.scope))
+        return
+      case 'queue.resumed':
+        suspended.delete(suspensionKey(event.scope))
+        return
       case 'store.corrupt':
         corrupt++
         return
@@ -93,6 +102,15 @@ export function countEvents(events: Events): EventCounts {
         failures++
         return
     }
+  }
+
+  /** Statuses and categories are few, and none is made up outside. */
+  function countUnserved(status: 'sent' | 'deferred' | 'bounced', category: ResponseCategory): void {
+    if (status === 'sent') return
+    const key = `${status} ${category}`
+    const known = unserved.get(key)
+    if (known === undefined) unserved.set(key, { status, category, value: 1 })
+    else known.value++
   }
 
   function metrics(): readonly Metric[] {
@@ -115,9 +133,15 @@ export function countEvents(events: Events): EventCounts {
         { labels: { status: 'deferred' }, value: settled.deferred },
         { labels: { status: 'bounced' }, value: settled.bounced },
       ]),
+      counter(
+        'recipients_unserved_total',
+        'Delivery attempts of recipients that failed, by what the answer was about.',
+        Array.from(unserved.values(), ({ status, category, value }) => ({ labels: { status, category }, value })),
+      ),
       counter('notices_total', 'Failure notices queued.', one(notices)),
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
+      gauge('queue_suspensions', 'Suspensions in force.', one(suspended.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
       counter('store_corrupt_total', 'Stored records that could not be read.', one(corrupt)),
       counter('failures_total', "Things that went wrong and are nobody's mail.", one(failures)),
@@ -134,12 +158,4 @@ export function countEvents(events: Events): EventCounts {
     prometheus: (): string => prometheusText(metrics()),
     stop: events.subscribe(count),
   }
-}
-
-function counter(name: string, help: string, samples: Metric['samples']): Metric {
-  return { name: `mailwright_${name}`, help, type: 'counter', samples }
-}
-
-function gauge(name: string, help: string, samples: Metric['samples']): Metric {
-  return { name: `mailwright_${name}`, help, type: 'gauge', samples }
 }

@@ -221,6 +221,12 @@ describe('other events', () => {
     ['info', { type: 'message.undeliverable', message: ID, recipients: recipients('x@y.z') }, { to: 'x@y.z' }],
     ['debug', { type: 'message.removed', message: ID }, { id: ID }],
     ['warn', { type: 'lane.state', lane: 'smtp:a', state: 'dead', until: 0 }, { until: '1970-01-01T00:00:00.000Z' }],
+    [
+      'warn',
+      { type: 'queue.suspended', suspension: { scope: { kind: 'everything' }, reason: 'x', since: 0, until: 1_000 } },
+      { scope: 'everything', reason: 'x', until: '1970-01-01T00:00:01.000Z' },
+    ],
+    ['warn', { type: 'queue.resumed', scope: { kind: 'lane', lane: 'smtp:a' } }, { scope: 'lane:smtp:a' }],
     ['info', { type: 'store.recovered', messages: 1, strays: 2, corrupt: 3 }, { messages: 1, strays: 2, corrupt: 3 }],
     ['warn', { type: 'store.corrupt', message: ID, problem: 'cut off' }, { id: ID, problem: 'cut off' }],
     ['warn', { type: 'store.refusing', reply: refusal }, { refusing: true, reply: '421 4.3.2 busy' }],

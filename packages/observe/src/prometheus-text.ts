@@ -12,6 +12,16 @@ export interface Sample {
   readonly value: number
 }
 
+/** A number of ours that only grows. */
+export function counter(name: string, help: string, samples: Metric['samples']): Metric {
+  return { name: `mailwright_${name}`, help, type: 'counter', samples }
+}
+
+/** A number of ours that tells how things stand. */
+export function gauge(name: string, help: string, samples: Metric['samples']): Metric {
+  return { name: `mailwright_${name}`, help, type: 'gauge', samples }
+}
+
 /**
  * Writes metrics, each with its HELP and TYPE. A metric without samples is announced all the same.
  *

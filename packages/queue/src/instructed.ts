@@ -37,12 +37,14 @@ export interface InstructedParts {
 /** What came of it: a settlement to make, or what each recipient is told as if it had been tried. */
 export type Instead = { readonly settlement: Settlement } | { readonly outcomes: ReadonlyMap<RecipientId, Outcome> }
 
+/** How the lanes of such refusals begin. */
+const REFUSED_FOR_NOW = `${ERROR_TRANSPORT}:4`
 const NOTHING_SAID: ReadonlyMap<RecipientId, Outcome> = new Map()
 
 /** Whether there is something else to do than trying it. */
 export function isInstructed({ entry }: Claim): boolean {
   // A refusal for now was true when it was written; by its second turn it is time to ask again.
-  return entry.instruction !== undefined || (entry.attempts > 0 && entry.lane.startsWith(`${ERROR_TRANSPORT}:4`))
+  return entry.instruction !== undefined || (entry.attempts > 0 && entry.lane.startsWith(REFUSED_FOR_NOW))
 }
 
 /** Does it, all but the settling. Rejects only when the call is aborted. */

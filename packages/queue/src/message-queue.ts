@@ -6,6 +6,7 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Clock,
   type DeliveryJob,
   type Duration,
   idMaker,
@@ -15,13 +16,16 @@ import {
   type Outcome,
   type QueueStore,
   type RecipientId,
+  type ResponseCategory,
   type Router,
   type Scope,
+  type SuppressionList,
   type Suspension,
   type Transport,
 } from '@mailwright/core'
 import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
+import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
 import { Dispatcher } from './dispatcher.ts'
@@ -29,6 +33,7 @@ import { ERROR_TRANSPORT } from './error-lane.ts'
 import { Operator, type QueueOperations } from './operations.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
+import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
 
 export interface MessageQueueOptions {
@@ -53,6 +58,10 @@ export interface MessageQueueOptions {
   readonly concurrencyLimit?: number
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
+  /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
+  readonly suppressions?: SuppressionList
+  /** Answers after which a recipient that failed is put on that list. Default none; `unknown-recipient` suggests itself. */
+  readonly suppressAfter?: readonly ResponseCategory[]
   /** How long an attempt owns its entry without renewal. Default 10 min. */
   readonly lease?: Duration
 }
@@ -76,6 +85,7 @@ export function messageQueue(options: MessageQueueOptions): Block<MessageQueue> 
 class QueueManager implements MessageQueue, Lifecycle {
   readonly name = 'queue'
   readonly capabilities: ReadonlySet<Capability>
+  readonly #options: MessageQueueOptions
   readonly #store: QueueStore
   readonly #scope: Scope
   readonly #children: readonly Lifecycle[]
@@ -84,9 +94,11 @@ class QueueManager implements MessageQueue, Lifecycle {
   readonly #operator: Operator
   readonly #acceptance: AcceptanceParts
   readonly #giveUp = new AbortController()
+  #unlearn: (() => void) | undefined
 
   constructor(options: MessageQueueOptions, scope: Scope) {
     const { environment, events } = scope
+    this.#options = options
     this.#store = options.store
     this.#scope = scope
     const transports = new Map<string, Transport>()
@@ -104,9 +116,12 @@ class QueueManager implements MessageQueue, Lifecycle {
     const ids = idMaker(environment.clock, environment.random)
     const recipientLimit = positive('recipientLimit', options.recipientLimit ?? 50)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
+    if (options.suppressAfter !== undefined && options.suppressions === undefined)
+      throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
+    const router = routerOf(options, environment.clock)
     const parts: AttemptParts = {
       store: options.store,
-      router: options.router,
+      router,
       transports,
       environment,
       events,
@@ -137,10 +152,11 @@ class QueueManager implements MessageQueue, Lifecycle {
     const dispatcher = this.#dispatcher
     const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
     this.#watch = new SuspensionWatch({ store, clock, events, apply })
+    this.#options = options
     this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
-      router: options.router,
+      router,
       environment,
       events,
       recipientLimit,
@@ -164,6 +180,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       await this.#close(started)
       throw error
     }
+    this.#unlearn = learning(this.#options, this.#scope)
     this.#dispatcher.start()
   }
 
@@ -180,6 +197,7 @@ class QueueManager implements MessageQueue, Lifecycle {
   async stop(): Promise<void> {
     this.#giveUp.abort()
     await this.#dispatcher.drain()
+    this.#unlearn?.()
     await this.#watch.stop()
     await this.#close(this.#children)
   }
@@ -224,6 +242,15 @@ class QueueManager implements MessageQueue, Lifecycle {
   suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
   stats: QueueOperations['stats'] = () => this.#operator.stats()
   shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
+}
+
+function routerOf({ router, suppressions }: MessageQueueOptions, clock: Clock): Router {
+  return suppressions === undefined ? router : suppressing(router, suppressions, clock)
+}
+
+/** Begins to put those who fail on the list, where that is wanted; the result ends it. */
+function learning({ suppressions, suppressAfter }: MessageQueueOptions, scope: Scope): (() => void) | undefined {
+  return suppressions && suppressAfter && suppressBounces(scope, suppressions, suppressAfter)
 }
 
 function positive(option: string, value: number): number {

@@ -19,6 +19,9 @@ import { join } from 'node:path'
 import type { MessageId } from '@mailwright/core'
 import { open, type RootDatabase, type Database as Table } from 'lmdb'
 
+/** How things are written. A spool written in an older way is upgraded by its owner, one in a newer way is left alone. */
+export const FORMAT = 2
+
 export type EntryKey = [message: MessageId, entry: number]
 export type DueKey = [lane: string, dueAt: number, message: MessageId, entry: number]
 export type HeldKey = [lane: string, message: MessageId, entry: number]

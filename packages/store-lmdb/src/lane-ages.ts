@@ -125,8 +125,9 @@ export class LaneAges {
     this.#changes.clear()
   }
 
-  /** Inside a write transaction of a store at rest: nothing is counted any more. */
+  /** Inside a write transaction of a store at rest: nothing is counted any more, nor to be folded. */
   clear(): void {
+    this.#db.counters.put(FOLDED, counterValue(this.#generation - 1))
     for (const key of [...this.#db.shape.getKeys()]) this.#db.shape.remove(key)
   }
 

@@ -235,6 +235,7 @@ class DiskStore implements LmdbStore {
     if (access === 'owner') {
       const recovered = await recover(parts.db, parts.codec, parts.files)
       events.emit({ type: 'store.recovered', ...recovered })
+      for (const { message, problem } of spool.aside) events.emit({ type: 'store.corrupt', message, problem })
       const { ages } = parts.counts
       if (ages.hasEarlier) parts.work.background(() => ages.foldEarlier(parts.transaction))
       const where = `watching ${directory}`

@@ -1,6 +1,6 @@
 /**
- * Opening a spool: the database, the owner's lock, and what a crash left. Nothing here looks at the queue; what takes
- * time is in proportion to the number of large bodies.
+ * Opening a spool: the database, the owner's lock, and what a crash left. Nothing here looks at the queue, unless it was
+ * written in an older format or is damaged; what takes time is in proportion to the number of large bodies.
  */
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
@@ -8,15 +8,13 @@ import { join } from 'node:path'
 import { MailwrightError } from '@mailwright/core'
 import { syncDirectory } from './body-file.ts'
 import type { BodyFiles } from './body-files.ts'
-import { counterValue, type Database, openDatabase, readCounter, rowCount } from './database.ts'
+import { counterValue, type Database, FORMAT, openDatabase, readCounter, rowCount } from './database.ts'
 import { storageFailure } from './failure.ts'
 import type { LmdbStoreSettings } from './options.ts'
 import { type Doorkeeper, hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
 import { processMark } from './process-mark.ts'
-import type { RecordCodec } from './record-codec.ts'
-
-/** How things are written. A spool written otherwise is left alone. */
-const FORMAT = 2
+import { needsRebuild, rebuild, type SetAside } from './rebuild.ts'
+import { RecordCodec } from './record-codec.ts'
 
 export interface OpenSpool {
   readonly db: Database
@@ -24,6 +22,9 @@ export interface OpenSpool {
   readonly lock: OwnerLock | undefined
   /** How often the spool has been opened by an owner. */
   readonly generation: number
+  readonly codec: RecordCodec
+  /** What could not be read when the spool had to be looked through. */
+  readonly aside: readonly SetAside[]
 }
 
 /**
@@ -44,10 +45,13 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
     const { root } = db
     if (access === 'owner')
       lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Doorkeeper>)
-    await checkFormat(db)
+    const format = await checkedFormat(db, access)
+    const codec = new RecordCodec(undefined)
     const generation = readCounter(db, 'generation') + 1
-    if (access === 'owner') await db.counters.put('generation', counterValue(generation))
-    return { db, lock, generation }
+    if (access === 'operator') return { db, lock, generation, codec, aside: [] }
+    await db.counters.put('generation', counterValue(generation))
+    const aside = format !== FORMAT || needsRebuild(db) ? rebuild(db, codec, generation) : []
+    return { db, lock, generation, codec, aside }
   } catch (error) {
     await lock?.release()
     await db?.root.close()
@@ -71,10 +75,20 @@ async function assertOperable(directory: string): Promise<void> {
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `this process owns ${directory}: its own store is the way in`)
 }
 
-async function checkFormat(db: Database): Promise<void> {
+/** The format of the spool, which is the one we write or an older one. */
+async function checkedFormat(db: Database, access: 'owner' | 'operator'): Promise<number> {
   const format = readCounter(db, 'format')
-  if (format === 0) await db.counters.put('format', counterValue(FORMAT))
-  else if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the spool has format ${format}`)
+  if (format === FORMAT) return format
+  if (format === 0 && rowCount(db.messages) === 0) {
+    await db.counters.put('format', counterValue(FORMAT))
+    return FORMAT
+  }
+  const says = `the spool has format ${format}`
+  if (!Number.isInteger(format) || format < 1 || format > FORMAT)
+    throw new MailwrightError('ERR_MAILWRIGHT_STORE', `${says}, and this version knows formats up to ${FORMAT}`)
+  if (access === 'operator')
+    throw new MailwrightError('ERR_MAILWRIGHT_STORE', `${says}, which its owner upgrades when it opens it`)
+  return format
 }
 
 export interface Recovered {

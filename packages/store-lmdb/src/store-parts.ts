@@ -14,7 +14,7 @@ import { processMark } from './process-mark.ts'
 import { Quarantine } from './quarantine.ts'
 import { QueueTables } from './queue-tables.ts'
 import { RecordCache } from './record-cache.ts'
-import { RecordCodec } from './record-codec.ts'
+import type { RecordCodec } from './record-codec.ts'
 import { freeBytes, StorageSpace } from './storage-space.ts'
 import { StoredMessages } from './stored-messages.ts'
 import { Work } from './work.ts'
@@ -50,7 +50,7 @@ export async function assemble(
   events: Events,
   announce: () => void,
 ): Promise<StoreParts> {
-  const { db, generation } = spool
+  const { db, codec, generation } = spool
   const counts = new Counts(db, generation)
   const { directory, access, cacheBytes, minFree, compression, compressAbove } = settings
   const emit = (event: MailEvent): void => events.emit(event)
@@ -75,7 +75,6 @@ export async function assemble(
   const cache = new RecordCache(cacheBytes)
   const files = new BodyFiles(directory, await processMark(), generation)
   const leases = new Leases(generation)
-  const codec = new RecordCodec(undefined)
   const isLeased = (message: string, entry: number): boolean => leases.has(message, entry)
   const lanes: LaneBook = new LaneBook(db, isLeased, access === 'owner' ? correctHeads : undefined)
   let correcting = false

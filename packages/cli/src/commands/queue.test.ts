@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { mailwright, type Result, type Server, server, temporaryFolder } from '../test-support/command-line.ts'
 import { sendMail } from '../test-support/send-mail.ts'
+import { queue as command } from './queue.ts'
 
 interface Listed {
   readonly queue_name: string
@@ -152,6 +153,247 @@ describe.each(['while a relay runs on it', 'while nothing runs on it'])('a queue
     expect(stats).toMatchObject({ messages: 2, entries: 2, held: 0, lanes: 1, oldest: expect.any(Number) })
     expect((await queue('stats')).stdout).toMatch(/^messages {3}2\nentries {4}2\n[\s\S]*\noldest {5}20\S+Z\n$/)
   })
+})
+
+describe.each(['while a relay runs on it', 'while nothing runs on it'])('a queue, changed %s', (when) => {
+  const folder = mkdtempSync(join(tmpdir(), 'mailwright-queue-'))
+  const spool = join(folder, 'spool')
+  let relay: Server
+  let lane: string
+
+  const queue = (...args: readonly string[]): Promise<Result> => mailwright('queue', ...args, '--spool', spool)
+  const counted = async (...args: readonly string[]): Promise<unknown> => {
+    const { stdout, stderr } = await queue(...args, '--json')
+    return stdout === '' ? stderr : JSON.parse(stdout)
+  }
+  const addresses = async (...args: readonly string[]): Promise<string[]> => {
+    const { stdout, stderr } = await queue('list', '--json', ...args)
+    expect(stderr).toBe('')
+    const lines = stdout.split('\n').filter((line) => line !== '')
+    return lines.flatMap((line) => (JSON.parse(line) as Listed).recipients.map(({ address }) => address))
+  }
+
+  beforeAll(async () => {
+    const port = await deadPort()
+    lane = `smtp:[127.0.0.1]:${port}`
+    relay = await server(
+      ['relay', '--listen', '127.0.0.1:0', '--next-hop', `127.0.0.1:${port}`, '--spool', spool],
+      1,
+      'kept',
+    )
+    await sendMail(relay.port, TEXT, ['bob@example.net'])
+    await sendMail(relay.port, `Subject: large\r\n\r\n${'x'.repeat(70)}\r\n`.padEnd(5_000, 'y').concat('\r\n'), [
+      'eve@example.net',
+    ])
+    await sendMail(relay.port, TEXT, ['zoe@example.com'])
+    const tried = async (): Promise<boolean> => (await addresses('--status', 'deferred')).length === 3
+    await vi.waitUntil(tried, { timeout: 20_000, interval: 100 })
+    if (when === 'while nothing runs on it') expect((await relay.stop()).code).toBe(0)
+  }, 60_000)
+
+  afterAll(async () => {
+    const { code } = await relay.stop()
+    rmSync(folder, { recursive: true, force: true })
+    expect(code).toBe(0)
+  })
+
+  it('lists by domain, age, size, status, label and answer', async () => {
+    expect(await addresses('--domain', 'example.com')).toEqual(['zoe@example.com'])
+    expect(await addresses('--older-than', '1h')).toEqual([])
+    expect(await addresses('--newer-than', '1h')).toHaveLength(3)
+    expect(await addresses('--larger-than', '4k')).toEqual(['eve@example.net'])
+    expect(await addresses('--smaller-than', '4k')).toEqual(['bob@example.net', 'zoe@example.com'])
+    expect(await addresses('--status', 'held')).toEqual([])
+    expect(await addresses('--label', 'tenant=acme')).toEqual([])
+    expect(await addresses('--reply', 'CANNOT CONNECT', '--domain', '@example.com')).toEqual(['zoe@example.com'])
+  })
+
+  it('shows its shape, as qshape does', async () => {
+    const { stdout } = await queue('shape')
+    const rows = stdout
+      .trimEnd()
+      .split('\n')
+      .map((row) => row.trim().split(/ +/))
+    expect(rows).toEqual([
+      ['T', '5', '10', '20', '40', '80', '160', '320', '640', '1280', '1280+'],
+      ['TOTAL', '3', '3', '0', '0', '0', '0', '0', '0', '0', '0', '0'],
+      [lane, '3', '3', '0', '0', '0', '0', '0', '0', '0', '0', '0'],
+    ])
+    expect(await counted('shape', '--limit', '1')).toMatchObject({ lane, entries: 3 })
+  })
+
+  it('keeps what is held from being sent on', async () => {
+    expect(await counted('hold', '--domain', 'example.com', '--reason', 'under review')).toEqual({ held: 1 })
+    expect((await queue('list', '--status', 'held')).stdout).toContain('held: under review')
+    expect(await counted('requeue', '--domain', 'example.com')).toEqual({ requeued: 1 })
+    expect((await queue('list', '--status', 'held')).stdout).toContain('held: under review, to be routed again')
+    expect(await counted('remove', '--domain', 'example.com')).toEqual({ removed: 1 })
+  })
+
+  it('suspends, tells what is suspended, and resumes', async () => {
+    expect((await queue('suspensions')).stderr).toBe('Nothing is suspended.\n')
+    expect(await queue('suspend', '--lane', lane, '--for', '1h', '--reason', '421 too many')).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^suspended lane:smtp:\S+ {2}until 20\S+Z {2}421 too many\n$/),
+    })
+    expect(await counted('suspend', '--label', 'tenant=acme')).toMatchObject({ suspension: 'label:tenant=acme' })
+    expect(await counted('suspend', '--everything')).toMatchObject({ suspension: 'everything' })
+    const { stdout } = await queue('suspensions')
+    expect(stdout.split('\n').map((line) => line.split('  ')[0])).toEqual([
+      'everything',
+      'label:tenant=acme',
+      `lane:${lane}`,
+      '',
+    ])
+    if (when === 'while a relay runs on it')
+      await vi.waitUntil(() => relay.said().match(/"queue\.suspended"/g)?.length === 3, {
+        timeout: 20_000,
+        interval: 100,
+      })
+    expect(await counted('resume', '--everything')).toEqual({ resumed: 1 })
+    expect(await counted('resume', '--everything')).toEqual({ resumed: 0 })
+    expect(await counted('resume', '--all')).toEqual({ resumed: 2 })
+    expect((await queue('suspensions', '--json')).stdout).toBe('')
+  })
+
+  it('returns what is expired, and sends on what is rerouted', async () => {
+    const sink = await server(['sink', '--listen', '127.0.0.1:0', '--http', '127.0.0.1:0'], 2)
+    const page = sink.urls.find((url) => url.startsWith('http:'))!
+    const received = async (): Promise<string[]> => {
+      const messages = (await (await fetch(`${page}/messages.json`)).json()) as readonly {
+        to: readonly string[]
+      }[]
+      return messages.flatMap((message) => message.to).toSorted()
+    }
+    const to = ['--to', `smtp:[127.0.0.1]:${sink.port}`]
+    expect(await counted('expire', '--sender', 'ann@example.org', '--larger-than', '4k')).toEqual({ expired: 1 })
+    expect(await counted('reroute', '--domain', 'example.net', '--smaller-than', '4k', ...to)).toEqual({ rerouted: 1 })
+    if (when === 'while nothing runs on it') {
+      expect((await queue('list')).stdout).toMatch(/to be sent by another lane[\s\S]*to be returned/)
+      relay = await server(
+        ['relay', '--listen', '127.0.0.1:0', '--next-hop', lane.slice('smtp:'.length), '--spool', spool],
+        1,
+        'kept',
+      )
+    }
+    await vi.waitUntil(async () => (await received()).length === 1, { timeout: 20_000, interval: 100 })
+    expect(await received()).toEqual(['bob@example.net'])
+    // The notice for ann goes by the dead next hop like all mail, until it is rerouted, too.
+    await vi.waitUntil(async () => (await addresses()).join() === 'ann@example.org', { timeout: 20_000, interval: 100 })
+    expect(await counted('reroute', '--all', ...to)).toEqual({ rerouted: 1 })
+    await vi.waitUntil(async () => (await received()).length === 2, { timeout: 20_000, interval: 100 })
+    expect(await received()).toEqual(['ann@example.org', 'bob@example.net'])
+    expect(await addresses()).toEqual([])
+    expect((await sink.stop()).code).toBe(0)
+  }, 60_000)
+})
+
+describe('mail that waits for a next hop that is gone', () => {
+  it('goes to the new one when it is requeued', async () => {
+    const spool = ['--spool', join(temporaryFolder(), 'spool')]
+    const first = await server([
+      'relay',
+      '--listen',
+      '127.0.0.1:0',
+      '--next-hop',
+      `127.0.0.1:${await deadPort()}`,
+      ...spool,
+    ])
+    for (let sent = 0; sent < 3; sent++) await sendMail(first.port, TEXT)
+    expect((await first.stop()).code).toBe(0)
+    const sink = await server(['sink', '--listen', '127.0.0.1:0'])
+    const second = await server(['relay', '--listen', '127.0.0.1:0', '--next-hop', `127.0.0.1:${sink.port}`, ...spool])
+    const { stdout } = await mailwright('queue', 'requeue', '--all', '--json', ...spool)
+    expect(stdout).toBe('{"requeued":3}\n')
+    const left = async (): Promise<string> => (await mailwright('queue', 'list', ...spool)).stdout
+    await vi.waitUntil(async () => (await left()) === '', { timeout: 20_000, interval: 100 })
+    expect([(await second.stop()).code, (await sink.stop()).code]).toEqual([0, 0])
+  }, 60_000)
+})
+
+describe('addresses that are suppressed', () => {
+  it('are refused by a relay on the spool, until they are not', async () => {
+    const folder = temporaryFolder()
+    const spool = ['--spool', join(folder, 'spool')]
+    const sink = await server(['sink', '--listen', '127.0.0.1:0'])
+    const relay = await server(['relay', '--listen', '127.0.0.1:0', '--next-hop', `127.0.0.1:${sink.port}`, ...spool])
+    const suppressing = ['--reason', 'asked for it', '--cause', 'unsubscribe', ...spool]
+    expect(await mailwright('queue', 'suppress', 'Bob@example.net', 'eve@example.net', ...suppressing)).toEqual({
+      code: 0,
+      stdout: '',
+      stderr: 'suppressed 2 addresses\n',
+    })
+    await expect(sendMail(relay.port, TEXT, ['bob@example.net'])).rejects.toThrow('550 5.7.1')
+    const { stdout } = await mailwright('queue', 'suppressed', ...spool)
+    expect(stdout).toMatch(/^Bob@example\.net {2}unsubscribe since 20\S+Z {2}asked for it\neve@example\.net {2}/)
+    expect((await mailwright('queue', 'suppressed', 'BOB@example.net', '--json', ...spool)).stdout).toMatch(
+      /^{"address":"Bob@example\.net","cause":"unsubscribe","reason":"asked for it","since":\d+}\n$/,
+    )
+    const taken = await mailwright('queue', 'unsuppress', 'bob@example.net', 'nobody@example.net', '--json', ...spool)
+    expect(taken.stdout).toBe('{"unsuppressed":1}\n')
+    await vi.waitUntil(
+      () =>
+        sendMail(relay.port, TEXT, ['bob@example.net']).then(
+          () => true,
+          () => false,
+        ),
+      {
+        timeout: 20_000,
+        interval: 100,
+      },
+    )
+    expect([(await relay.stop()).code, (await sink.stop()).code]).toEqual([0, 0])
+  }, 60_000)
+})
+
+describe('what a queue is told wrongly', () => {
+  const spool = ['--spool', '/nonexistent/spool']
+  const wrong: readonly (readonly [readonly string[], RegExp])[] = [
+    [[], /^queue wants one of list, show, /],
+    [['drop'], /^there is no queue drop; there is list, /],
+    [['constructor', ...spool], /^there is no queue constructor; /],
+    [['list'], /^queue list wants --spool DIR$/],
+    ...['flush', 'hold', 'release', 'requeue', 'reroute', 'expire', 'remove'].map(
+      (action): readonly [readonly string[], RegExp] => [[action, ...spool], /wants message ids, filters .* or --all$/],
+    ),
+    [['stats', '--sender', 'a@example.org', ...spool], /^queue stats does not take --sender$/],
+    [['remove', '--everything', ...spool], /^queue remove does not take --everything$/],
+    [['list', '--older-than', 'yesterday', ...spool], /^--older-than wants a duration .*, not "yesterday"$/],
+    [['list', '--larger-than', '5X', ...spool], /^--larger-than wants a size .*, not "5X"$/],
+    [['list', '--status', 'new', ...spool], /^--status wants held, claimed, deferred, waiting, not "new"$/],
+    [['list', '--label', 'tenant', ...spool], /^--label wants NAME=VALUE, not "tenant"$/],
+    [['list', '--domain', 'a', '--recipient', 'b@c', ...spool], /^--recipient and --domain cannot be given together$/],
+    [['suppress', ...spool], /^queue suppress wants addresses$/],
+    [['suppress', 'not an address', ...spool], /^not an address: "not an address"$/],
+    [['suppress', 'a@example.org', '--cause', 'spite', ...spool], /^--cause wants bounce, /],
+    [['suppress', 'a@example.org'], /^the suppression list wants --spool DIR or --file FILE$/],
+    [['list', '--verbose', ...spool], /Unknown option '--verbose'/],
+  ]
+  it.each(wrong)('is answered in one line: queue %j', async (args, line) => {
+    const error = await command.run(args).then(
+      () => undefined,
+      (reason: Error) => reason,
+    )
+    expect(error?.message).toMatch(line)
+    expect(error?.message).not.toContain('\n')
+  })
+
+  const late: readonly (readonly [readonly string[], RegExp])[] = [
+    [['suspend'], /^queue suspend wants one of --lane LANE, --label NAME=VALUE, --everything$/],
+    [['suspend', '--everything', '--lane', 'smtp:a'], /^queue suspend wants one of /],
+    [['suspend', '--lane', 'example.com'], /^--lane wants TRANSPORT:DESTINATION, not "example.com"$/],
+    [['suspend', 'id', '--everything'], /^queue suspend takes no message ids$/],
+    [['reroute', '--all'], /^queue reroute wants --to LANE/],
+    [['reroute', '--all', '--to', 'error:550'], /^--to wants TRANSPORT:DESTINATION, not "error:550"$/],
+    [['shape', '--limit', '0'], /^--limit wants a number, not "0"$/],
+    [['show', 'a', 'b'], /^queue show wants one message id$/],
+  ]
+  it('is answered in one line, and leaves the spool as it is', async () => {
+    const folder = ['--spool', join(temporaryFolder(), 'spool')]
+    const relay = await server(['relay', '--listen', '127.0.0.1:0', '--next-hop', '127.0.0.1:9', ...folder])
+    expect((await relay.stop()).code).toBe(0)
+    for (const [args, line] of late) await expect(command.run([...args, ...folder])).rejects.toThrow(line)
+  }, 60_000)
 })
 
 describe('what is flushed', () => {

@@ -2,6 +2,7 @@ import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { hasCode } from '@mailwright/core'
 import type { Mta } from '@mailwright/kernel'
+import { fileSuppressions } from '@mailwright/queue'
 import {
   concurrencyShare,
   type RelayServer,
@@ -12,6 +13,7 @@ import {
 } from 'mailwright'
 import { type Command, hostAndPort, UsageError } from '../command.ts'
 import { logLevel } from '../log-level.ts'
+import { suppressionFile } from '../queue/suppressing.ts'
 import { serve, serveByWorkers, workerCount } from '../serve.ts'
 
 /** A durable relay without a configuration file. */
@@ -44,7 +46,11 @@ export const relay: Command = {
       ...(values.allow === undefined ? {} : { allow: values.allow }),
     }
     const server = (worker?: Worker): Mta =>
-      assemble({ ...options, store: spoolStore({ directory: spool, worker }), queue: concurrencyShare(worker) }).mta
+      assemble({
+        ...options,
+        store: spoolStore({ directory: spool, worker }),
+        queue: { ...concurrencyShare(worker), suppressions: fileSuppressions({ file: suppressionFile(spool) }) },
+      }).mta
     // Made here, too, if there are workers: what it cannot work with is wrong usage, and nothing has started yet.
     const mta = server()
     if (workers === 1) await serve(mta, level)

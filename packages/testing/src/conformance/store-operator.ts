@@ -48,6 +48,17 @@ const SELECTIONS: readonly (readonly [string, Selection, readonly string[]])[] =
   ['everything', {}, ['a1/0', 'a2/0', 'a3/0', 'a4/0', 'a4/1']],
   ['by message', { messages: ['a4', 'a1', 'nosuch'] }, ['a1/0', 'a4/0', 'a4/1']],
   ['by no message', { messages: [] }, []],
+  ['by entry', { messages: ['a4', 'a1'], entries: [{ message: 'a4', entry: 1 }] }, ['a4/1']],
+  [
+    'by entry alone',
+    {
+      entries: [
+        { message: 'a1', entry: 0 },
+        { message: 'a1', entry: 1 },
+      ],
+    },
+    ['a1/0'],
+  ],
   ['by destination, whatever the stream', { lane: SECOND_LANE }, ['a2/0', 'a4/1']],
   ['by lane', { lane: BULK_LANE }, ['a4/1']],
   ['by sender, without case', { sender: 'other@Example.NET' }, ['a3/0']],

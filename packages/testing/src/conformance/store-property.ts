@@ -43,6 +43,7 @@ const id = fc.integer({ min: 1, max: 6 }).map((number) => `m${number}`)
 const selection: fc.Arbitrary<Selection> = fc.record(
   {
     messages: fc.array(id, { maxLength: 2 }),
+    entries: fc.array(fc.record({ message: id, entry: fc.nat(2) }), { maxLength: 4 }),
     lane,
     sender: fc.constantFrom('', 'sender@EXAMPLE.net'),
     recipient: fc.constantFrom('ann@example.org', '@example.com'),
