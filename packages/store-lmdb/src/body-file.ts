@@ -6,6 +6,7 @@ import { type FileHandle, link, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Call, MailwrightError, type MessageId } from '@mailwright/core'
+import type { FrameWriter } from './body-frames.ts'
 import { storageFailure } from './failure.ts'
 
 /** Bytes gathered into one write, and bytes read at once. */
@@ -15,6 +16,7 @@ const CHUNK = 256 * 1024
 export class BodyFile {
   readonly #directory: string
   readonly #placeFor: (message: MessageId) => Promise<string>
+  readonly #frames: FrameWriter | undefined
   #name: string
   #handle: FileHandle | undefined
   #waiting: Uint8Array[] = []
@@ -24,13 +26,20 @@ export class BodyFile {
   #discarded = false
   #taken = false
   #kept = false
+  #ended = false
   size = 0
   /** The crc32 of what was written. */
   crc = 0
 
-  constructor(directory: string, tail: string, placeFor: (message: MessageId) => Promise<string>) {
+  constructor(
+    directory: string,
+    tail: string,
+    placeFor: (message: MessageId) => Promise<string>,
+    frames: FrameWriter | undefined,
+  ) {
     this.#directory = directory
     this.#placeFor = placeFor
+    this.#frames = frames
     this.#name = `tmp-${tail}`
   }
 
@@ -55,6 +64,19 @@ export class BodyFile {
     await this.#writing
     await this.#flush()
     await this.#reject()
+    if (this.#frames === undefined || this.#ended) return
+    this.#ended = true
+    try {
+      await writeAll(this.#handle!, this.#frames.end())
+    } catch (error) {
+      this.#trouble = error
+    }
+    await this.#reject()
+  }
+
+  /** The salt of its frames, where it has frames. */
+  get frames(): string | undefined {
+    return this.#frames?.salt
   }
 
   /** Syncs the body and gives it its lasting name, which survives a power failure when this resolves. */
@@ -93,7 +115,8 @@ export class BodyFile {
   }
 
   read(call: Call): AsyncIterable<Uint8Array> {
-    return readFileChunks(() => join(this.#directory, this.#name), call)
+    const chunks = readFileChunks(() => join(this.#directory, this.#name), call)
+    return this.#frames === undefined ? chunks : this.#frames.read(chunks)
   }
 
   async discard(): Promise<void> {
@@ -109,12 +132,15 @@ export class BodyFile {
   /** Writes what waits, and what comes to wait meanwhile. Never rejects: trouble is told to the next caller. */
   async #flush(): Promise<void> {
     try {
-      this.#handle ??= await open(join(this.#directory, this.#name), 'wx', 0o600)
+      if (this.#handle === undefined) {
+        this.#handle = await open(join(this.#directory, this.#name), 'wx', 0o600)
+        if (this.#frames !== undefined) await writeAll(this.#handle, [this.#frames.header])
+      }
       while (this.#waiting.length > 0) {
         const chunks = this.#waiting
         this.#waiting = []
         this.#waitingBytes = 0
-        await writeAll(this.#handle, chunks)
+        await writeAll(this.#handle, this.#frames === undefined ? chunks : await this.#frames.frames(chunks))
       }
     } catch (error) {
       this.#trouble = error

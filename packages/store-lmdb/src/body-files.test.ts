@@ -7,7 +7,7 @@ import { CALL, spoolDirectory } from './testing-support/spool-directory.ts'
 
 async function files(): Promise<{ readonly files: BodyFiles; readonly directory: string }> {
   const directory = await spoolDirectory()
-  const subject = new BodyFiles(directory, 'test', 7)
+  const subject = new BodyFiles(directory, 'test', 7, undefined)
   await subject.prepare()
   return { files: subject, directory }
 }
@@ -36,7 +36,7 @@ describe('a spool for a large body', () => {
   })
 
   it('that cannot be written tells the writer, and aborts in peace', async () => {
-    const subject = new BodyFiles(join(await spoolDirectory(), 'missing'), 'test', 7)
+    const subject = new BodyFiles(join(await spoolDirectory(), 'missing'), 'test', 7, undefined)
     const spool = subject.spool()
     await spool.write(Buffer.alloc(10))
     await expect(spool.finish()).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })

@@ -10,10 +10,9 @@ import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Call, MailwrightError, type MessageId, type Spool, type SpooledBody } from '@mailwright/core'
 import { BodyFile, letBe, readFileChunks, syncDirectory } from './body-file.ts'
+import { FrameWriter, type Framing, readFrames } from './body-frames.ts'
 import { isRunning } from './process-mark.ts'
-import type { MessageFacts } from './record.ts'
-
-const WRONG = 'the checksum of the body is wrong'
+import { CorruptRecord, type MessageFacts } from './record.ts'
 
 /** Directories the files are spread over. */
 const FAN_OUT = 64
@@ -22,12 +21,17 @@ export class BodyFiles {
   readonly #directory: string
   readonly #mark: string
   readonly #generation: number
+  readonly #framing: Framing | undefined
   readonly #own = new WeakMap<SpooledBody, BodyFile>()
   readonly #made = new Set<string>()
   #count = 0
 
-  /** `mark` tells this process's files from others', `generation` those of this opening from those of earlier ones. */
-  constructor(directory: string, mark: string, generation: number) {
+  /**
+   * `mark` tells this process's files from others', `generation` those of this opening from those of earlier ones. Without
+   * `framing` bodies are written as they are.
+   */
+  constructor(directory: string, mark: string, generation: number, framing: Framing | undefined) {
+    this.#framing = framing
     this.#directory = join(directory, 'bodies')
     this.#mark = mark
     this.#generation = generation
@@ -81,25 +85,29 @@ export class BodyFiles {
    * Reads a message's file from its first byte, and rejects at the end where that was not what was written: whoever sends
    * it must not end it as if it were whole. `damaged` hears of it.
    */
-  async *readOf(
-    { file, bodyLength, crc }: MessageFacts,
-    damaged: (problem: string) => void,
-    call: Call,
-  ): AsyncGenerator<Uint8Array> {
+  async *readOf(facts: MessageFacts, damaged: (problem: string) => void, call: Call): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#checked(facts, call)
+    } catch (error) {
+      if (!(error instanceof CorruptRecord)) throw error
+      damaged(error.message)
+      throw new MailwrightError('ERR_MAILWRIGHT_STORE', error.message, { cause: error })
+    }
+  }
+
+  async *#checked({ file, bodyLength, crc, frames }: MessageFacts, call: Call): AsyncGenerator<Uint8Array> {
+    // A record without a body has a file.
+    const chunks = readFileChunks(join(this.#directory, file!), call)
     let length = 0
     let sum = 0
-    // A record without a body has a file.
-    for await (const chunk of readFileChunks(join(this.#directory, file!), call)) {
+    for await (const chunk of frames === undefined ? chunks : readFrames(chunks, frames, this.#framing?.keyring)) {
       length += chunk.length
       if (crc !== undefined) sum = crc32(chunk, sum)
       if (length > bodyLength) break
       yield chunk
     }
-    const problem =
-      length !== bodyLength ? `the body has not ${bodyLength} bytes` : crc !== sum && crc !== undefined ? WRONG : ''
-    if (problem === '') return
-    damaged(problem)
-    throw new MailwrightError('ERR_MAILWRIGHT_STORE', problem)
+    if (length !== bodyLength) throw new CorruptRecord(`the body has not ${bodyLength} bytes`)
+    if (crc !== undefined && crc !== sum) throw new CorruptRecord('the checksum of the body is wrong')
   }
 
   /** Removes a message's file after the message is gone. A file that stays is a stray of the next opening. */
@@ -140,7 +148,8 @@ export class BodyFiles {
   #newFile(): BodyFile {
     this.#count += 1
     const tail = `~${this.#mark}~${this.#generation}-${this.#count}`
-    return new BodyFile(this.#directory, tail, (message) => this.#placeFor(message, tail))
+    const frames = this.#framing && new FrameWriter(this.#framing)
+    return new BodyFile(this.#directory, tail, (message) => this.#placeFor(message, tail), frames)
   }
 
   async #placeFor(message: MessageId, tail: string): Promise<string> {

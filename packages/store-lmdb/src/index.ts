@@ -1,2 +1,6 @@
+export { type Compaction, compactSpool } from './compaction.ts'
+export { checkSpool } from './data-file.ts'
+export type { Encryption, EncryptionKey } from './keyring.ts'
 export { type LmdbStore, lmdbStore } from './lmdb-store.ts'
 export type { LmdbStoreOptions } from './options.ts'
+export type { Packing } from './packing.ts'

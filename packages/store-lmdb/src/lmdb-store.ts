@@ -131,7 +131,7 @@ class DiskStore implements LmdbStore {
     try {
       return await putting.put(message, source, claim, call)
     } finally {
-      this.#tellOwner(parts)
+      this.#wakeOwner(parts)
       parts.work.end()
     }
   }
@@ -280,9 +280,11 @@ class DiskStore implements LmdbStore {
 
   async #change(work: (running: Running) => Promise<number>): Promise<number> {
     const { parts } = this.#running()
-    const changed = await this.#read(work)
-    if (changed > 0) this.#tellOwner(parts)
-    return changed
+    return this.#read(async (running) => {
+      const changed = await work(running)
+      if (changed > 0) await this.#tellOwner(parts)
+      return changed
+    })
   }
 
   #announced(changed: number): number {
@@ -303,7 +305,13 @@ class DiskStore implements LmdbStore {
   }
 
   /** After an operator's change. */
-  #tellOwner({ settings, work }: StoreParts): void {
+  async #tellOwner(parts: StoreParts): Promise<void> {
+    if (parts.settings.access !== 'operator') return
+    await parts.inPlace()
+    this.#wakeOwner(parts)
+  }
+
+  #wakeOwner({ settings, work }: StoreParts): void {
     if (settings.access === 'operator') work.background(() => wakeOwner(settings.directory))
   }
 }

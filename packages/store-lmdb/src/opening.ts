@@ -3,13 +3,15 @@
  * written in an older format or is damaged; what takes time is in proportion to the number of large bodies.
  */
 import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MailwrightError } from '@mailwright/core'
 import { syncDirectory } from './body-file.ts'
 import type { BodyFiles } from './body-files.ts'
+import { assertSound } from './data-file.ts'
 import { counterValue, type Database, FORMAT, openDatabase, readCounter, rowCount } from './database.ts'
 import { storageFailure } from './failure.ts'
+import { checkKeys } from './keyring.ts'
 import type { LmdbStoreSettings } from './options.ts'
 import { type Doorkeeper, hasOwner, type OwnerLock, ownerMark, takeOwnerLock } from './owner-lock.ts'
 import { processMark } from './process-mark.ts'
@@ -23,6 +25,8 @@ export interface OpenSpool {
   /** How often the spool has been opened by an owner. */
   readonly generation: number
   readonly codec: RecordCodec
+  /** Which file the database is. */
+  readonly inode: number
   /** What could not be read when the spool had to be looked through. */
   readonly aside: readonly SetAside[]
 }
@@ -31,7 +35,7 @@ export interface OpenSpool {
  * @throws MailwrightError `ERR_MAILWRIGHT_STORE_BUSY` when it has an owner; `ERR_MAILWRIGHT_CONFIG` when an operator
  * finds no spool; `ERR_MAILWRIGHT_STORE` when it cannot be read or written.
  */
-export async function openSpool({ directory, mapSize, access }: LmdbStoreSettings): Promise<OpenSpool> {
+export async function openSpool({ directory, mapSize, access, keyring }: LmdbStoreSettings): Promise<OpenSpool> {
   if (access === 'operator') await assertOperable(directory)
   // Looked at before the database is touched: a process that opens one database twice can lock itself out.
   else if (await isOwned(directory)) throw new MailwrightError('ERR_MAILWRIGHT_STORE_BUSY', `${directory} has an owner`)
@@ -39,24 +43,40 @@ export async function openSpool({ directory, mapSize, access }: LmdbStoreSetting
   let lock: OwnerLock | undefined
   try {
     await mkdir(directory, { recursive: true, mode: 0o700 })
+    await assertSound(directory, access)
     db = openDatabase(directory, mapSize)
     // What is synced in a file that no synced directory names would be lost with the power.
     for (const path of [join(directory, 'queue'), directory, join(directory, '..')]) await syncDirectory(path)
-    const { root } = db
-    if (access === 'owner')
-      lock = await takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Doorkeeper>)
+    if (access === 'owner') lock = await lockSpool(db, directory)
     const format = await checkedFormat(db, access)
-    const codec = new RecordCodec(undefined)
+    await checkKeys(db, keyring)
+    const codec = new RecordCodec(keyring)
     const generation = readCounter(db, 'generation') + 1
-    if (access === 'operator') return { db, lock, generation, codec, aside: [] }
+    const { ino: inode } = await stat(join(directory, 'queue', 'data.mdb'))
+    if (access === 'operator') return { db, lock, generation, codec, inode, aside: [] }
     await db.counters.put('generation', counterValue(generation))
     const aside = format !== FORMAT || needsRebuild(db) ? rebuild(db, codec, generation) : []
-    return { db, lock, generation, codec, aside }
+    return { db, lock, generation, codec, inode, aside }
   } catch (error) {
     await lock?.release()
     await db?.root.close()
     throw await storageFailure(error)
   }
+}
+
+/** Takes the owner's lock of a spool whose database is open. @throws MailwrightError `ERR_MAILWRIGHT_STORE_BUSY` */
+export function lockSpool({ root }: Database, directory: string): Promise<OwnerLock> {
+  return takeOwnerLock(directory, (work) => root.transactionSync(work) as unknown as Promise<Doorkeeper>)
+}
+
+/**
+ * What a process wrote to a database that a smaller copy has replaced meanwhile is lost: it must not be told otherwise.
+ *
+ * @throws MailwrightError `ERR_MAILWRIGHT_STORE`
+ */
+export async function assertInPlace(directory: string, inode: number): Promise<void> {
+  const { ino } = await stat(join(directory, 'queue', 'data.mdb'))
+  if (ino !== inode) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `${directory} was compacted: open it again`)
 }
 
 /** A place that cannot be looked at is an error of storage: nobody is told that it is free. */

@@ -1,5 +1,6 @@
 /** What an LMDB store may be told, and what it is told otherwise. */
 import { MailwrightError, type NewEntry, type NewMessage } from '@mailwright/core'
+import { type Encryption, Keyring } from './keyring.ts'
 import type { Packing } from './packing.ts'
 
 export interface LmdbStoreOptions {
@@ -25,11 +26,17 @@ export interface LmdbStoreOptions {
   readonly compression?: Packing | undefined
   /** Bytes of head and body from which they are compressed. Default 16 KiB. */
   readonly compressAbove?: number
+  /**
+   * Encrypts heads, bodies, senders and recipients at rest. Lanes, times, ids and labels in suspensions stay plain. What
+   * was there before stays as it was until it is written anew.
+   */
+  readonly encryption?: Encryption | undefined
 }
 
 export interface LmdbStoreSettings {
   readonly compression: Packing | undefined
   readonly compressAbove: number
+  readonly keyring: Keyring | undefined
   readonly directory: string
   readonly inlineLimit: number
   readonly mapSize: number
@@ -49,7 +56,8 @@ export function settingsOf(options: LmdbStoreOptions): LmdbStoreSettings {
   for (const [name, size] of Object.entries({ inlineLimit, mapSize, cacheBytes, minFree, compressAbove }))
     if (!Number.isSafeInteger(size) || size < 0)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${name} is no number of bytes: ${size}`)
-  return { directory, access, inlineLimit, mapSize, cacheBytes, minFree, compression, compressAbove }
+  const keyring = options.encryption && new Keyring(options.encryption)
+  return { directory, access, inlineLimit, mapSize, cacheBytes, minFree, compression, compressAbove, keyring }
 }
 
 /** Ids become file names, lanes become keys. */

@@ -139,7 +139,7 @@ export class Putting {
       headLength: head.length,
       bodyLength: file.size,
       file: name,
-      crc: file.crc,
+      ...(file.frames === undefined ? { crc: file.crc } : { frames: file.frames }),
     }
     const plain = encodeMessage(facts, head, undefined)
     const record = codec.sealMessage(message.id, plain)
@@ -181,8 +181,9 @@ export class Putting {
   }
 
   async #commitAsOperator({ message, record, rows, size }: Prepared): Promise<readonly Claim[] | undefined> {
-    const { tables, transaction } = this.#parts
+    const { inPlace, tables, transaction } = this.#parts
     const stored = await transaction(() => tables.insertNew(message, record, rows, size))
+    await inPlace()
     return stored ? NO_CLAIMS : undefined
   }
 

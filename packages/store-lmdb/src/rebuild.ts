@@ -36,7 +36,8 @@ export function needsRebuild(db: Database): boolean {
     readCounter(db, REBUILD) !== 0 ||
     entries !== rowCount(db.due) + rowCount(db.held) ||
     entries < rowCount(db.messages) ||
-    (entries === 0 && rowCount(db.shape) > 0)
+    (entries === 0 && rowCount(db.shape) > 0) ||
+    (rowCount(db.due) > 0 && rowCount(db.heads) === 0)
   )
 }
 
@@ -61,6 +62,7 @@ export function rebuild(db: Database, codec: RecordCodec, generation: number): r
     isOwned(undefined)
     for (const [[message, entry], problem] of broken) aside.push(setAside(db, ['entry', message, entry], problem))
     for (const table of [db.due, db.held]) removeWrong(db, codec, table as typeof db.due)
+    writeHeads(db)
     right.write()
   })
   return aside
@@ -136,13 +138,20 @@ function removeWrong(db: Database, codec: RecordCodec, table: Database['due']): 
   for (const key of wrong) table.remove(key)
 }
 
+/** A head where each lane begins; others may be there, and are corrected as they are met. */
+function writeHeads(db: Database): void {
+  let last: string | undefined
+  for (const [lane, dueAt] of db.due.getKeys({})) {
+    if (lane !== last) db.heads.put([dueAt, lane], NOTHING)
+    last = lane
+  }
+}
+
 function index(db: Database, message: MessageId, entry: number, row: EntryRow): void {
   const key = indexKey(message, entry, row)
-  if (isDue(key)) {
-    if (db.due.doesExist(key)) return
-    db.due.put(key, NOTHING)
-    db.heads.put([row.dueAt, key[0]], NOTHING)
-  } else db.held.put(key, NOTHING)
+  // What is right is left alone: one transaction holds all that is written.
+  if (!isDue(key)) db.held.put(key, NOTHING)
+  else if (!db.due.doesExist(key)) db.due.put(key, NOTHING)
 }
 
 function indexKey(message: MessageId, entry: number, row: EntryRow): DueKey | HeldKey {

@@ -7,7 +7,7 @@ import { isStorageFull, storageFailure } from './failure.ts'
 import { GroupCommit } from './group-commit.ts'
 import { LaneBook } from './lane-book.ts'
 import { Leases } from './leases.ts'
-import type { OpenSpool } from './opening.ts'
+import { assertInPlace, type OpenSpool } from './opening.ts'
 import type { LmdbStoreSettings } from './options.ts'
 import { type Packer, packerFor } from './packing.ts'
 import { processMark } from './process-mark.ts'
@@ -38,6 +38,8 @@ export interface StoreParts {
   readonly work: Work
   /** Runs `change` inside a write transaction of its own: all of it or nothing, on the disk when it resolves. */
   transaction<T>(change: () => T): Promise<T>
+  /** After a change by an operator: rejects when it was made to a file that is not the spool's any more. */
+  inPlace(): Promise<void>
   /** Tells those who wait for arrivals. */
   announce(): void
   /** The error to reject with when storage fails. Also keeps in mind that it was full. */
@@ -52,7 +54,9 @@ export async function assemble(
 ): Promise<StoreParts> {
   const { db, codec, generation } = spool
   const counts = new Counts(db, generation)
-  const { directory, access, cacheBytes, minFree, compression, compressAbove } = settings
+  const { directory, access, cacheBytes, minFree, compression, compressAbove, keyring } = settings
+  const packer = compression && packerFor(compression, compressAbove)
+  const framing = packer === undefined && keyring === undefined ? undefined : { packer, keyring }
   const emit = (event: MailEvent): void => events.emit(event)
   const work = new Work((error) => emit({ type: 'failure', where: `the spool in ${directory}`, error }))
   const space = new StorageSpace(
@@ -73,7 +77,7 @@ export async function assemble(
     }
   }
   const cache = new RecordCache(cacheBytes)
-  const files = new BodyFiles(directory, await processMark(), generation)
+  const files = new BodyFiles(directory, await processMark(), generation, framing)
   const leases = new Leases(generation)
   const isLeased = (message: string, entry: number): boolean => leases.has(message, entry)
   const lanes: LaneBook = new LaneBook(db, isLeased, access === 'owner' ? correctHeads : undefined)
@@ -125,9 +129,10 @@ export async function assemble(
     quarantine,
     space,
     tables,
-    packer: compression === undefined ? undefined : packerFor(compression, compressAbove),
+    packer,
     work,
     transaction,
+    inPlace: () => assertInPlace(directory, spool.inode),
     announce,
     failure,
   }

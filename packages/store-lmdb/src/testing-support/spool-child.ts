@@ -13,6 +13,7 @@ if (mode === 'serve') await serve(option === 'owner' ? 'owner' : 'operator')
 else if (mode === 'churn') await churn(option)
 else if (mode === 'trace') await trace()
 else if (mode === 'fill') await fill()
+else if (mode === 'drain') for (const spool of process.argv.slice(3)) await drain(spool)
 
 /** Does what the parent says. */
 async function serve(access: 'owner' | 'operator'): Promise<void> {
@@ -127,6 +128,55 @@ async function fill(): Promise<void> {
     writeSync(1, `${JSON.stringify({ stored, messages, code, reply, refusing, large })}\n`)
   }
   await store.close()
+}
+
+/**
+ * Opens a spool that may be damaged and delivers all it can. Says in a line how that went: `drained` or `refused`, and
+ * anything else that ought not to be.
+ */
+async function drain(spool: string): Promise<void> {
+  const said = (word: string, error?: unknown): void => {
+    const { code, message, cause } = (error ?? {}) as { code?: string; message?: string; cause?: unknown }
+    writeSync(1, `${JSON.stringify({ spool, said: word, code, message, cause: cause && String(cause) })}\n`)
+  }
+  const store = lmdbStore({ directory: spool, minFree: 0, cacheBytes: 0 })
+  try {
+    await store.open(EVENTS)
+  } catch (error) {
+    said('refused', error)
+    return
+  }
+  let rounds = 0
+  try {
+    await store.stats()
+    await store.shape({ now: 0, ages: [0], limit: 10 })
+    await store.entries({ limit: 1_000 })
+    for (; rounds < 100; rounds++) {
+      const lanes = await store.lanes({ now: Number.MAX_SAFE_INTEGER, limit: 100 })
+      if (lanes.length === 0) break
+      for (const { lane } of lanes) await deliver(store, lane)
+    }
+    said(rounds < 100 ? 'drained' : 'went round in circles')
+  } catch (error) {
+    said('failed', error)
+  }
+  await store.close().catch((error: unknown) => said('did not close', error))
+}
+
+async function deliver(store: LmdbStore, lane: string): Promise<void> {
+  const claims = await store.claim({ lane, now: Number.MAX_SAFE_INTEGER, limit: 50, leaseMs: 1 })
+  for (const claim of claims) {
+    const reply = { code: 250, enhanced: '2.0.0', text: 'Ok' } as const
+    const outcomes = new Map(
+      claim.entry.recipients.map(({ id }) => [id, { status: 'ok', action: 'relayed', reply } as const]),
+    )
+    try {
+      for await (const _ of claim.message.body(CALL));
+    } catch (error) {
+      if ((error as { code?: string }).code !== 'ERR_MAILWRIGHT_STORE') throw error
+    }
+    await store.settle(claim, { outcomes, retryAt: 0, counted: true })
+  }
 }
 
 function messageFor(id: string, lane: string): NewMessage {
