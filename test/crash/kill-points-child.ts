@@ -111,13 +111,14 @@ function world(tell: (what: string) => void): Transport {
     name: 'smtp',
     async deliver(job): Promise<ReadonlyMap<RecipientId, Outcome>> {
       const letter = fieldValue(job.message.head, 'X-Letter')
-      let size = 0
-      for await (const chunk of job.message.body(CALL)) size += chunk.length
-      if (letter !== undefined && size !== LETTERS[Number(letter)]!.size) tell(`damaged ${letter}`)
+      const chunks: Uint8Array[] = []
+      for await (const chunk of job.message.body(CALL)) chunks.push(chunk)
+      const body = Buffer.concat(chunks)
+      if (letter !== undefined && body.length !== LETTERS[Number(letter)]!.size) tell(`damaged ${letter}`)
       if (letter === undefined) {
-        const text = Buffer.concat(await Array.fromAsync(job.message.body(CALL))).toString()
-        for (const [, about] of text.matchAll(/^Final-Recipient: rfc822;\s*(\S+)/gm))
-          tell(`returned ${/^X-Letter: (\d+)/m.exec(text)?.[1]} ${about}`)
+        const about = /^X-Letter: (\d+)/m.exec(body.toString())?.[1]
+        for (const [, recipient] of body.toString().matchAll(/^Final-Recipient: rfc822;\s*(\S+)/gm))
+          tell(`returned ${about} ${recipient}`)
       }
       return new Map(
         job.envelope.recipients.map(({ id, address }) => [id, outcomeFor(job, formatMailbox(address), letter)]),
