@@ -49,7 +49,6 @@ export async function runWorkers(
 /** A worker's life. What keeps it from starting is said by the first process, once. */
 async function work(serve: () => Mta | Promise<Mta>): Promise<void> {
   const { report, stop, leave } = superior()
-  const until = AbortSignal.any([stop, shutdownSignal()])
   try {
     const mta = await serve()
     mta.events.subscribe(
@@ -60,7 +59,7 @@ async function work(serve: () => Mta | Promise<Mta>): Promise<void> {
     )
     await mta.start()
     await report({ kind: 'ready' })
-    if (!until.aborted) await new Promise<void>((resolve) => until.addEventListener('abort', () => resolve()))
+    if (!stop.aborted) await new Promise<void>((resolve) => stop.addEventListener('abort', () => resolve()))
     await mta.stop()
   } catch (error) {
     process.exitCode = 1

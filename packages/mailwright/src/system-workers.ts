@@ -68,6 +68,8 @@ export function superior(): Superior {
   process.on('message', (message) => {
     if (message === STOP) stop.abort(new Error('the server stops'))
   })
+  // A terminal signals all processes, a service manager may. When to end at once is for the first process to say.
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop.abort(new Error(`received ${name}`)))
   return {
     stop: stop.signal,
     report: (report) => new Promise((resolve) => process.send?.(report, undefined, undefined, () => resolve())),
