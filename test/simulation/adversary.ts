@@ -1,10 +1,12 @@
 /**
  * Somebody who crashes a server at the worst moment. He counts what the server does to the world, every change of its
- * store and every write to the network, and ends its life at the n-th of them. And he owns the disk: what the store has
- * begun and not acknowledged when the crash comes is lost, or there all the same, or every second of it.
+ * store, every connection it makes and every write to the network, and ends its life at the n-th of them. And he owns
+ * the disk: what the store has begun and not acknowledged when the crash comes is lost, or there all the same, or every
+ * second of it.
  */
 import type { Call, ConnectTarget, Listening, ListenTarget, Network, Wire } from '@mailwright/core'
 import { MemoryWire } from '@mailwright/testing'
+import { never } from './life.ts'
 import type { Adversary } from './mail-server.ts'
 import type { Side } from './mortal-store.ts'
 
@@ -83,7 +85,14 @@ export function adversary({ disk, point, strike }: AdversaryOptions): CountingAd
     },
     watched: (net) => ({
       ...net,
-      connect: async (target: ConnectTarget, call: Call): Promise<Wire> => watch(await net.connect(target, call)),
+      async connect(target: ConnectTarget, call: Call): Promise<Wire> {
+        const life = wires
+        passing('connect', 'before')
+        if (life !== wires) return never()
+        const wire = watch(await net.connect(target, call))
+        passing('connect', 'after')
+        return wire
+      },
       listen: (target: ListenTarget, accept: (wire: Wire) => void): Promise<Listening> =>
         net.listen(target, (wire) => accept(watch(wire))),
     }),
