@@ -31,6 +31,7 @@ import {
   throwIfAborted,
 } from '@mailwright/core'
 import { applyEdits, fieldValue, prependToHead, receivedField, withHead } from '@mailwright/message'
+import { withLabels } from './labels.ts'
 import type { IntakeSettings } from './mail-intake.ts'
 import { MessageCollector } from './message-collector.ts'
 import type { PolicyPanel } from './policy-panel.ts'
@@ -129,7 +130,11 @@ export function receiveMessage(reception: Reception): MessageHandOff {
     const { edits } = decisive
     const job: DeliveryJob = {
       id,
-      envelope: { sender: transaction.sender, recipients: withAdded(edits), options: transaction.options },
+      envelope: {
+        sender: transaction.sender,
+        recipients: withAdded(edits),
+        options: edits.length === 0 ? transaction.options : withLabels(transaction.options, edits),
+      },
       message: withHead(source, stampedHead(id, source, edits)),
       arrivedAt: reception.environment.clock.now(),
       attempt: 1,

@@ -26,7 +26,8 @@ async function desk(options: DeskOptions = {}) {
     router: routerOf(options.routes),
     environment,
     events,
-    recipientLimit: options.recipientLimit ?? 50,
+    recipientLimit: () => options.recipientLimit ?? 50,
+    streams: { streamOf: () => undefined, bulkAbove: 10 },
     leaseMs: 600_000,
     reserve: (lane: string) => {
       asked.push(lane)

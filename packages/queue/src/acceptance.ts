@@ -13,6 +13,7 @@ import {
   type Envelope,
   type Environment,
   type Events,
+  type MailOptions,
   type MessageSource,
   type NewEntry,
   type NewMessage,
@@ -26,13 +27,17 @@ import {
 } from '@mailwright/core'
 import { errorLaneOutcome } from './error-lane.ts'
 import { entriesOf, type Routed, routeAll } from './routing.ts'
+import { inStreams, type StreamRules } from './streams.ts'
+import { PRIORITY_STEP_MS } from './turns.ts'
 
 export interface AcceptanceParts {
   readonly store: QueueStore
   readonly router: Router
   readonly environment: Environment
   readonly events: Events
-  readonly recipientLimit: number
+  /** Most recipients of one attempt in a lane. */
+  readonly recipientLimit: (lane: string) => number
+  readonly streams: StreamRules
   readonly leaseMs: number
   /** Asks for a slot; a lane that gets one is claimed with the put. */
   readonly reserve: (lane: string) => boolean
@@ -50,6 +55,9 @@ export interface Placement {
 }
 
 const NO_LANES: ReadonlySet<string> = new Set()
+const NO_NAMES: readonly string[] = []
+/** Most lanes in which one message is claimed with its put. */
+const MOST_RESERVED = 20
 
 /** Takes a message into the queue. Every recipient is `queued`, or all are refused or deferred. */
 export async function acceptMessage(
@@ -65,13 +73,18 @@ export async function acceptMessage(
     return notTaken(parts, `routing of ${job.id}`, envelope, error, call)
   }
   if (routed.every((each) => each.refusal !== undefined)) return refuseAll(envelope, routed)
-  const now = parts.environment.clock.now()
+  const entries = entriesOf(
+    routed,
+    parts.recipientLimit,
+    dueAt(envelope.options, parts.environment.clock.now()),
+    job.hold,
+  )
   const message: NewMessage = {
     id: job.id,
     sender: envelope.sender,
     options: envelope.options,
     arrivedAt: job.arrivedAt,
-    entries: entriesOf(routed, parts.recipientLimit, Math.max(now, envelope.options.notBefore ?? 0), job.hold),
+    entries: inStreams(entries, job.id, envelope.options, parts.streams),
   }
   try {
     await storeMessage(parts, message, job.message, call)
@@ -79,6 +92,15 @@ export async function acceptMessage(
     return notTaken(parts, `storing of ${job.id}`, envelope, error, call)
   }
   return everyone(envelope, { status: 'ok', action: 'queued', reply: reply(250, '2.0.0', `Ok: queued as ${job.id}`) })
+}
+
+/**
+ * What is to be released later is due then. Other mail is due at once, and with a priority (MT-PRIORITY, RFC 6710) has been
+ * for some time: it stands before what came a minute earlier for each step, and behind what is older than that.
+ */
+function dueAt({ notBefore = 0, priority = 0 }: MailOptions, now: number): number {
+  if (notBefore > now) return notBefore
+  return priority > 0 ? now - priority * PRIORITY_STEP_MS : now
 }
 
 async function storeMessage(
@@ -108,20 +130,31 @@ async function storeMessage(
       })
     }
   } finally {
-    const waiting =
-      held === undefined && !later
-        ? message.entries.filter((each) => !reserved.has(each.lane)).map((each) => each.lane)
-        : []
+    const waiting = held === undefined && !later ? lanesWithout(message.entries, reserved) : NO_NAMES
     parts.placed({ reserved, claims, waiting, ...(later ? { dueAt: notBefore } : {}) })
   }
 }
 
-/** A slot for each lane that has exactly one entry here; several entries would need several slots. */
+/**
+ * A slot for each lane that has exactly one entry here; several entries would need several slots. Not for very many: a
+ * message takes no room that others need more.
+ */
 function reserveLanes(parts: AcceptanceParts, entries: readonly NewEntry[]): ReadonlySet<string> {
   if (entries.length === 1) return parts.reserve(entries[0]!.lane) ? new Set([entries[0]!.lane]) : NO_LANES
   const count = new Map<string, number>()
   for (const each of entries) count.set(each.lane, (count.get(each.lane) ?? 0) + 1)
-  return new Set([...count].filter(([lane, times]) => times === 1 && parts.reserve(lane)).map(([lane]) => lane))
+  const reserved = new Set<string>()
+  for (const [lane, times] of count) {
+    if (reserved.size >= MOST_RESERVED) break
+    if (times === 1 && parts.reserve(lane)) reserved.add(lane)
+  }
+  return reserved
+}
+
+/** Lanes that got no slot, each once. */
+function lanesWithout(entries: readonly NewEntry[], reserved: ReadonlySet<string>): readonly string[] {
+  if (entries.length === reserved.size) return NO_NAMES
+  return [...new Set(entries.map((each) => each.lane).filter((lane) => !reserved.has(lane)))]
 }
 
 /** Nothing was stored: everybody is deferred. A client that gave up waiting is no failure of ours. */

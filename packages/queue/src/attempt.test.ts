@@ -50,7 +50,8 @@ async function claimed(given: Given = {}) {
     events,
     hostname: 'mx.example.org',
     router: routerOf(routes),
-    recipientLimit: 50,
+    recipientLimit: () => 50,
+    streams: { streamOf: () => undefined, bulkAbove: 10 },
     nextId: () => 'dsn1',
     retry: { schedule: retryAfter('5m'), lifetimeMs: 5 * DAY, bounceLifetimeMs: DAY },
   }

@@ -155,10 +155,13 @@ function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
   return { sender: claim.entry.sender, recipients: claim.entry.recipients, options: claim.options }
 }
 
-/** Gives a claim back: nothing happened, the entry is due as it was, and keeps its place in the line. Never rejects. */
-export async function returnUntried(parts: AttemptParts, claim: Claim): Promise<void> {
+/**
+ * Gives a claim back, and nothing happened. Without `retryAt` the entry is due as it was, and keeps its place in the line.
+ * Never rejects.
+ */
+export async function returnUntried(parts: AttemptParts, claim: Claim, retryAt: number = claim.entry.dueAt): Promise<void> {
   try {
-    await parts.store.settle(claim, { outcomes: new Map(), retryAt: claim.entry.dueAt, counted: false })
+    await parts.store.settle(claim, { outcomes: new Map(), retryAt, counted: false })
   } catch (error) {
     // Lost: there is nothing to give back.
     if (hasCode(error, 'ERR_MAILWRIGHT_CLAIM_LOST')) return

@@ -9,16 +9,24 @@ import {
   type Clock,
   claimLane,
   hasCode,
+  type MessageId,
+  type Place,
   type QueueStore,
   type Suspension,
   type Timer,
 } from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt, type Reception, returnUntried } from './attempt.ts'
+import { isInstructed } from './instructed.ts'
+import type { LimitGate } from './limit-gate.ts'
+import type { AppliedLimit } from './limit-rules.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
+import { type InForce, inForce, NONE_IN_FORCE, SetBack, suspensionOf } from './suspensions.ts'
 
 /** How long to leave a store alone that failed to answer. */
 const STORE_PAUSE_MS = 1_000
+/** How long mail with a suspended label goes back to the store at a time. */
+const SUSPENDED_PAUSE_MS = 300_000
 
 export class Dispatcher {
   readonly #parts: AttemptParts
@@ -27,14 +35,13 @@ export class Dispatcher {
   readonly #scheduler: Scheduler
   readonly #leaseMs: number
   readonly #call: Call
-  /** What is claimed and not settled yet. */
+  /** What is claimed and not settled yet. The scheduler knows what of it waits for a slot. */
   readonly #active = new Set<Claim>()
-  /** Of these, by lane, what waits for a slot. */
-  readonly #inHand = new Map<string, Claim[]>()
   /** Of these, what may have got an instruction meanwhile, that is carried out when it is settled. */
   readonly #instructed = new Set<Claim>()
   #running = false
   #wake: { readonly at: number; readonly timer: Timer } | undefined
+  #turn: { readonly at: number; readonly timer: Timer } | undefined
   #renewal: Timer | undefined
   #unsubscribe: (() => void) | undefined
   #drained: Promise<void> | undefined
@@ -42,18 +49,33 @@ export class Dispatcher {
   /** Claims, surveys, and puts with a reservation that the store has not answered yet. */
   #asked = 0
 
-  constructor(parts: AttemptParts, scheduler: Scheduler, leaseMs: number, call: Call) {
+  #suspended: InForce = NONE_IN_FORCE
+  #suspensions: readonly Suspension[] = []
+  readonly #setBack = new SetBack()
+  #suspensionEnds: Timer | undefined
+  readonly #gate: LimitGate | undefined
+
+  /** `gateOf` makes the gate of limits, where there are any; it lets claims go by calling back. */
+  constructor(
+    parts: AttemptParts,
+    scheduler: Scheduler,
+    leaseMs: number,
+    call: Call,
+    gateOf?: (letGo: (claim: Claim) => void) => LimitGate,
+  ) {
     this.#parts = parts
     this.#store = parts.store
     this.#clock = parts.environment.clock
     this.#scheduler = scheduler
     this.#leaseMs = leaseMs
     this.#call = call
+    this.#gate = gateOf?.((claim) => this.tell({ type: 'let-go', claim, now: this.#clock.now() }))
   }
 
   start(): void {
     this.#running = true
     this.#unsubscribe = this.#store.onArrival((by) => this.#arrived(by))
+    if (this.#suspensions.length > 0) this.suspend(this.#suspensions)
     this.wake()
   }
 
@@ -75,13 +97,55 @@ export class Dispatcher {
     this.wake()
   }
 
+  /**
+   * From now on the mail these suspensions mean is not tried, and all other mail is. To be called with all of them: at
+   * start, and whenever one is added or ends. What is in hand goes back to the store; an attempt under way goes on.
+   */
+  suspend(suspensions: readonly Suspension[]): void {
+    this.#suspensions = suspensions
+    if (!this.#running) return
+    this.#suspensionEnds?.cancel()
+    this.#suspensionEnds = undefined
+    const now = this.#clock.now()
+    this.#suspended = inForce(suspensions, now)
+    const { lanes, labels, until } = this.#suspended
+    this.tell({ type: 'suspended', lanes, now })
+    if (labels.length > 0) void this.recall(({ options }) => suspensionOf(options.labels, labels) !== undefined)
+    const over = this.#setBack.over(labels)
+    if (over.length > 0) void this.#makeDue(over)
+    if (until !== undefined)
+      this.#suspensionEnds = this.#clock.after(until - now, () => this.suspend(this.#suspensions))
+  }
+
+  /** What went back because of a suspension that is over need not wait for its time. */
+  async #makeDue(messages: readonly MessageId[]): Promise<void> {
+    this.#asked += 1
+    try {
+      await this.#store.reschedule({ messages, held: false }, this.#clock.now())
+      this.wake()
+    } catch (error) {
+      // It is due by itself, in a few minutes.
+      this.#parts.events.emit({ type: 'failure', where: 'resuming mail', error })
+    } finally {
+      this.#asked -= 1
+      this.#checkIdle()
+    }
+  }
+
+  /** The destination of a lane asks to be left alone until then. */
+  pause(lane: string, until: number): void {
+    this.tell({ type: 'paused', lane, until, now: this.#clock.now() })
+  }
+
+  /** How long ready mail has been waiting though there are slots for it, ms: more than moments means that something is stuck. */
+  get liveness(): number {
+    return this.#running ? this.#scheduler.waitingSince(this.#clock.now()) : 0
+  }
+
   /** Something may have become due by other hands. */
   wake(): void {
     this.tell({ type: 'woken', now: this.#clock.now() })
   }
-
-  /** What is not to be tried until further notice: all there is of it. */
-  suspend(_suspensions: readonly Suspension[]): void {}
 
   /** Whether mail about to be stored may be claimed with its put; never while draining. */
   reserve(lane: string): boolean {
@@ -97,7 +161,7 @@ export class Dispatcher {
     const now = this.#clock.now()
     for (const claim of claims) {
       this.#take(claim)
-      this.tell({ type: 'placed', lane: claim.entry.lane, now })
+      this.tell({ type: 'placed', claim, now })
     }
     if (claims.length < reserved.size) {
       const begun = new Set(claims.map((claim) => claim.entry.lane))
@@ -114,28 +178,10 @@ export class Dispatcher {
     this.#checkIdle()
   }
 
-  /** Keeps a claim until there is a slot for it. */
+  /** Keeps a claim, and its lease, until it is settled. */
   #take(claim: Claim): void {
     this.#active.add(claim)
     this.#renewal ??= this.#clock.after(this.#leaseMs / 3, () => this.#renewLeases())
-    const lane = claimLane(claim.entry)
-    const waiting = this.#inHand.get(lane)
-    if (waiting === undefined) this.#inHand.set(lane, [claim])
-    else waiting.push(claim)
-  }
-
-  #beginNext(lane: string, count: number): void {
-    const waiting = this.#inHand.get(lane)!
-    const next = waiting.splice(0, count)
-    if (waiting.length === 0) this.#inHand.delete(lane)
-    for (const claim of next) this.#begin(claim)
-  }
-
-  /** Returns all that is in hand for a lane to the store. */
-  #handBack(lane: string): Promise<void> {
-    const waiting = this.#inHand.get(lane)!
-    this.#inHand.delete(lane)
-    return this.#return(lane, waiting)
   }
 
   /**
@@ -144,29 +190,60 @@ export class Dispatcher {
    */
   async recall(isMeant: (claim: Claim) => boolean): Promise<void> {
     const returned: Promise<void>[] = []
-    // Recalling gives no slot back, so nothing begins meanwhile.
-    for (const [lane, waiting] of [...this.#inHand]) {
-      const back = waiting.filter(isMeant)
-      if (back.length === 0) continue
-      if (back.length === waiting.length) this.#inHand.delete(lane)
-      else
-        this.#inHand.set(
-          lane,
-          waiting.filter((claim) => !back.includes(claim)),
-        )
-      this.tell({ type: 'recalled', lane, count: back.length, now: this.#clock.now() })
+    for (const [lane, waiting] of this.#scheduler.inHand()) {
+      const back = new Set(waiting.filter(isMeant))
+      if (back.size === 0) continue
+      // Recalling gives no slot back, so nothing begins meanwhile.
+      this.tell({ type: 'recalled', lane, claims: back, now: this.#clock.now() })
       returned.push(this.#return(lane, back))
     }
+    for (const claim of this.#gate?.recall(isMeant) ?? []) returned.push(this.#return(claim.entry.lane, [claim]))
     await Promise.all(returned)
   }
 
-  async #return(lane: string, claims: readonly Claim[]): Promise<void> {
-    await Promise.all(claims.map((claim) => returnUntried(this.#parts, claim)))
+  async #return(lane: string, claims: Iterable<Claim>): Promise<void> {
+    await Promise.all([...claims].map((claim) => returnUntried(this.#parts, claim)))
     for (const claim of claims) {
       this.#active.delete(claim)
+      this.#gate?.forget(claim)
       this.#instructed.delete(claim)
     }
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
+    this.#checkIdle()
+  }
+
+  /** A claim has a slot. Where neither limits nor suspensions of labels know it, or it is not to be tried but moved, it goes. */
+  #begin(claim: Claim): void {
+    if (isInstructed(claim)) return void this.#try(claim)
+    if (this.#suspended.labels.length > 0) {
+      const suspension = suspensionOf(claim.options.labels, this.#suspended.labels)
+      if (suspension !== undefined) {
+        this.#setBack.add(suspension, claim.entry.message)
+        const later = this.#clock.now() + SUSPENDED_PAUSE_MS
+        return void this.#keepBack(claim, Math.min(suspension.until ?? later, later))
+      }
+    }
+    const limits = this.#gate?.limitsOf(claim)
+    if (limits === undefined || limits.length === 0) this.#try(claim)
+    else void this.#passGate(claim, limits)
+  }
+
+  async #passGate(claim: Claim, limits: readonly AppliedLimit[]): Promise<void> {
+    const admission = await this.#gate!.admit(claim, limits)
+    if (admission.kind === 'go') this.#try(claim, admission.places)
+    else if (admission.kind === 'back') await this.#keepBack(claim, admission.retryAt)
+    else this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+  }
+
+  /** Back to the store until `retryAt`, uncounted, and its slot to others. */
+  async #keepBack(claim: Claim, retryAt: number): Promise<void> {
+    this.#gate?.forget(claim)
+    const stored = returnUntried(this.#parts, claim, retryAt)
+    this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+    await stored
+    this.#active.delete(claim)
+    if (this.#instructed.delete(claim)) this.wake()
+    this.#wakeAt(retryAt)
     this.#checkIdle()
   }
 
@@ -174,9 +251,12 @@ export class Dispatcher {
    * Starts an attempt in a slot it has already. The slot is the destination's: it is free as soon as that has answered,
    * while the settlement waits for its commit.
    */
-  #begin(claim: Claim): void {
+  #try(claim: Claim, places?: readonly Place[]): void {
     const lane = claimLane(claim.entry)
-    const received = (result: Reception): void => this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
+    const received = (result: Reception): void => {
+      if (places !== undefined && places.length > 0) void this.#gate!.leave(places)
+      this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
+    }
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {
       this.#active.delete(claim)
       const now = this.#clock.now()
@@ -195,11 +275,12 @@ export class Dispatcher {
 
   #carryOut(effect: Exclude<Effect, { type: 'grant' }>): void {
     const { events } = this.#parts
-    if (effect.type === 'begin') this.#beginNext(effect.lane, effect.count)
+    if (effect.type === 'begin') this.#begin(effect.claim)
     else if (effect.type === 'claim') void this.#claim(effect.lane, effect.limit)
-    else if (effect.type === 'hand-back') void this.#handBack(effect.lane)
+    else if (effect.type === 'hand-back') void this.#return(effect.lane, effect.claims)
     else if (effect.type === 'survey') void this.#survey(effect.exclude, effect.limit)
     else if (effect.type === 'wake') this.#wakeAt(effect.at)
+    else if (effect.type === 'turn') this.#turnAt(effect.at)
     else if (effect.type === 'dead')
       events.emit({ type: 'lane.state', lane: effect.lane, state: 'dead', until: effect.until })
     else events.emit({ type: 'lane.state', lane: effect.lane, state: 'alive' })
@@ -210,7 +291,7 @@ export class Dispatcher {
     try {
       const claims = await this.#store.claim({ lane, now: this.#clock.now(), limit, leaseMs: this.#leaseMs })
       for (const claim of claims) this.#take(claim)
-      this.tell({ type: 'claimed', lane, asked: limit, got: claims.length, now: this.#clock.now() })
+      this.tell({ type: 'claimed', lane, asked: limit, claims, now: this.#clock.now() })
     } catch (error) {
       this.#stalled('claiming', error, lane, limit)
     } finally {
@@ -253,8 +334,19 @@ export class Dispatcher {
     this.#wake = { at, timer }
   }
 
+  #turnAt(at: number): void {
+    if (!this.#running || (this.#turn !== undefined && this.#turn.at <= at)) return
+    this.#turn?.timer.cancel()
+    const timer = this.#clock.after(Math.max(at - this.#clock.now(), 0), () => {
+      this.#turn = undefined
+      this.tell({ type: 'turn', now: this.#clock.now() })
+    })
+    this.#turn = { at, timer }
+  }
+
   #renewLeases(): void {
     this.#renewal = undefined
+    this.#gate?.renew()
     const now = this.#clock.now()
     for (const claim of this.#active) {
       this.#store.renew(claim, now + this.#leaseMs).catch((error: unknown) => {
@@ -278,7 +370,12 @@ export class Dispatcher {
     this.#unsubscribe?.()
     this.#wake?.timer.cancel()
     this.#wake = undefined
+    this.#turn?.timer.cancel()
+    this.#turn = undefined
+    this.#suspensionEnds?.cancel()
+    this.#suspensionEnds = undefined
     this.tell({ type: 'draining', now: this.#clock.now() })
+    for (const claim of this.#gate?.close() ?? []) void this.#return(claim.entry.lane, [claim])
     if (this.#active.size > 0 || this.#asked > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
     this.#renewal?.cancel()
     this.#renewal = undefined

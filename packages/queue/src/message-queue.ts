@@ -6,11 +6,13 @@ import {
   type Block,
   type Call,
   type Capability,
+  type Claim,
   type Clock,
   type DeliveryJob,
   type Duration,
   idMaker,
   type Lifecycle,
+  type Limits,
   MailwrightError,
   milliseconds,
   type Outcome,
@@ -28,11 +30,16 @@ import type { AttemptParts } from './attempt.ts'
 import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
 import { dependable } from './dependable-retry.ts'
+import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { LimitGate } from './limit-gate.ts'
+import { type LimitRule, limitsOf } from './limit-rules.ts'
+import { memoryLimits } from './limits.ts'
 import { Operator, type QueueOperations } from './operations.ts'
 import { type RetrySchedule, retryByAge } from './retry.ts'
 import { Scheduler } from './scheduler.ts'
+import { type StreamRules, type StreamsOption, streamOf } from './streams.ts'
 import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
 
@@ -56,6 +63,18 @@ export interface MessageQueueOptions {
   /** Attempts a destination gets at first, and at most. Default 5 and 20. */
   readonly initialConcurrency?: number
   readonly concurrencyLimit?: number
+  /** The same and more, by transport or destination. */
+  readonly concurrency?: ConcurrencyTable
+  /** Mail that has a line of its own, by its labels. Default none. */
+  readonly streams?: StreamsOption
+  /** A message with more entries than this at one destination has a line of its own there. Default 10. */
+  readonly bulkAbove?: number
+  /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
+  readonly streamShare?: number
+  /** How many attempts, at once or in a time, for each tenant, campaign or whatever is labelled. Default none. */
+  readonly limits?: readonly LimitRule[]
+  /** Who keeps them. Default `memoryLimits()`; several nodes need one that they share. */
+  readonly limitKeeper?: Limits
   /** How long a destination is left alone after a cohort of failures. Default 300 s. */
   readonly deadFor?: Duration
   /** Recipients that are refused, `550 5.7.1`, whatever the router would say. See `suppressing`. */
@@ -67,7 +86,13 @@ export interface MessageQueueOptions {
 }
 
 /** The queue as its host sees it. */
-export interface MessageQueue extends Transport, QueueOperations {}
+export interface MessageQueue extends Transport, QueueOperations {
+  /**
+   * How long ready mail has been waiting though there are slots for it, ms, for a gauge. Some ms are usual; more than the
+   * time the store takes to answer means that something is stuck.
+   */
+  readonly liveness: number
+}
 
 /**
  * Makes a queue.
@@ -114,11 +139,26 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.#children = children
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
-    const recipientLimit = positive('recipientLimit', options.recipientLimit ?? 50)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
     if (options.suppressAfter !== undefined && options.suppressions === undefined)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
     const router = routerOf(options, environment.clock)
+    const usual: DestinationRules = {
+      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
+      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
+      failedCohortLimit: 1,
+      recipientLimit: positive('recipientLimit', options.recipientLimit ?? 50),
+      rateDelayMs: 0,
+      transportRateDelayMs: 0,
+    }
+    const rulesOf = destinationRules(options.concurrency, usual, (error) =>
+      events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
+    )
+    const recipientLimit = (lane: string): number => rulesOf(lane).recipientLimit
+    const streams: StreamRules = {
+      streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
+      bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
+    }
     const parts: AttemptParts = {
       store: options.store,
       router,
@@ -128,6 +168,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       hostname: options.hostname,
       nextId: () => ids.next(),
       recipientLimit,
+      streams,
       retry: {
         schedule: dependable(options.retry ?? retryByAge(), (error) =>
           events.emit({ type: 'failure', where: 'the retry schedule', error }),
@@ -137,22 +178,26 @@ class QueueManager implements MessageQueue, Lifecycle {
       },
     }
     const scheduler = new Scheduler({
-      initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
-      limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
-      failedCohortLimit: 1,
+      ...usual,
+      mannersOf: rulesOf,
+      share: positiveShare(options.streamShare ?? 0.8),
       maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
       ahead: 50,
       aheadOfAll: 200,
       deadMs: milliseconds(options.deadFor ?? '300s'),
       surveyLimit: 100,
     })
-    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, { signal: this.#giveUp.signal })
+    const { limits: rules = [], limitKeeper = memoryLimits() } = options
+    const applied = limitsOf(rules, (error) => events.emit({ type: 'failure', where: 'the key of a limit', error }))
+    const gateOf = (letGo: (claim: Claim) => void): LimitGate =>
+      new LimitGate({ limits: limitKeeper, limitsOf: applied, clock: environment.clock, events, leaseMs, letGo })
+    const call: Call = { signal: this.#giveUp.signal }
+    this.#dispatcher = new Dispatcher(parts, scheduler, leaseMs, call, rules.length > 0 ? gateOf : undefined)
     const { store } = options
     const { clock } = environment
     const dispatcher = this.#dispatcher
     const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
     this.#watch = new SuspensionWatch({ store, clock, events, apply })
-    this.#options = options
     this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
@@ -160,6 +205,7 @@ class QueueManager implements MessageQueue, Lifecycle {
       environment,
       events,
       recipientLimit,
+      streams,
       leaseMs,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
@@ -242,6 +288,10 @@ class QueueManager implements MessageQueue, Lifecycle {
   suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
   stats: QueueOperations['stats'] = () => this.#operator.stats()
   shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
+
+  get liveness(): number {
+    return this.#dispatcher.liveness
+  }
 }
 
 function routerOf({ router, suppressions }: MessageQueueOptions, clock: Clock): Router {
@@ -258,8 +308,16 @@ function positive(option: string, value: number): number {
   throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${option} of the queue must be at least 1, not ${value}`)
 }
 
+function positiveShare(value: number): number {
+  if (value > 0 && value <= 1) return value
+  throw new MailwrightError(
+    'ERR_MAILWRIGHT_CONFIG',
+    `streamShare of the queue must be above 0 and at most 1, not ${value}`,
+  )
+}
+
 /** A lane is written `transport:destination`, and `error` is where refused recipients go. */
 function assertTransportName(name: string): void {
-  if (name === '' || name.includes(':') || name === ERROR_TRANSPORT)
+  if (name === '' || /[:/]/.test(name) || name === ERROR_TRANSPORT)
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a name for a transport of the queue: ${name}`)
 }

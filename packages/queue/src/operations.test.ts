@@ -102,7 +102,34 @@ describe('mail put back for routing', () => {
     expect(bench.smtp.delivered).toEqual(['bob@example.com'])
     expect(await bench.queue.requeue({})).toBe(1)
     await bench.clock.settle()
+    expect(bench.smtp.jobs.map(addressees).toSorted()).toEqual([
+      ['ann@example.org'],
+      ['ann@example.org'],
+      ['bob@example.com'],
+    ])
     expect(bench.smtp.delivered).toEqual(['bob@example.com', 'ann@example.org'])
+  })
+
+  it('keeps a line of its own where it had one, wherever it goes', async () => {
+    const bench = await started({ outcomes: { '*': '450 4.2.0 later' }, retry: retryAfter('1h'), recipientLimit: 1 })
+    await bench.send({ to: Array.from({ length: 11 }, (_, index) => `user${index}@example.org`) })
+    await bench.clock.settle()
+    expect(new Set((await bench.entries()).map((entry) => entry.lane))).toEqual(new Set(['smtp/m1:example.org']))
+    expect(await bench.queue.requeue({})).toBe(11)
+    await bench.clock.settle()
+    expect(new Set((await bench.entries()).map((entry) => entry.lane))).toEqual(new Set(['smtp/m1:example.org']))
+    expect(await bench.queue.reroute({}, BACKUP)).toBe(11)
+    await bench.clock.settle()
+    const lane = 'smtp/m1:[backup.example.net]:25'
+    expect(new Set((await bench.entries()).map((entry) => entry.lane))).toEqual(new Set([lane]))
+  })
+
+  it('goes into the stream that its labels name', async () => {
+    const bench = await waiting({ outcomes: { '*': '450 4.2.0 later' }, streams: ['campaign'] })
+    await bench.send({ options: { labels: { campaign: 'spring' } } })
+    await bench.queue.requeue({ labels: { campaign: 'spring' } })
+    await bench.clock.settle()
+    expect((await bench.entries()).map((entry) => entry.lane)).toEqual(['smtp:example.org', 'smtp/spring:example.org'])
   })
 
   it('waits, instruction and all, while its router cannot say', async () => {

@@ -96,21 +96,22 @@ function withoutSuccess(recipient: Recipient): Recipient {
   return { ...recipient, notify: notify.length === 0 ? ['never'] : notify }
 }
 
-/** Groups routed recipients into entries of at most `recipientLimit`. */
+/** Groups routed recipients into entries of at most `recipientLimit`, which may depend on the lane. */
 export function entriesOf(
   routed: readonly Routed[],
-  recipientLimit: number,
+  recipientLimit: number | ((lane: string) => number),
   dueAt: number,
   held: string | undefined,
 ): readonly NewEntry[] {
   if (routed.length === 1) return [entry(laneOf(routed[0]!), [routed[0]!.recipient], dueAt, held)]
+  const limitOf = typeof recipientLimit === 'number' ? () => recipientLimit : recipientLimit
   const groups = new Map<string, Recipient[][]>()
   for (const each of routed) {
     const lane = laneOf(each)
     const batches = groups.get(lane)
     const last = batches?.at(-1)
     if (batches === undefined) groups.set(lane, [[each.recipient]])
-    else if (last === undefined || last.length >= recipientLimit) batches.push([each.recipient])
+    else if (last === undefined || last.length >= limitOf(lane)) batches.push([each.recipient])
     else last.push(each.recipient)
   }
   return [...groups].flatMap(([lane, batches]) => batches.map((recipients) => entry(lane, recipients, dueAt, held)))

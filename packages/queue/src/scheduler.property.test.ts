@@ -4,10 +4,10 @@ import { SchedulerModel, type Step } from './testing-support/scheduler-model.ts'
 
 const number = fc.nat(9)
 const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: fc.constant('arrive' as const), lane: fc.nat(4) }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constant('arrive' as const), lane: fc.nat(5) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ do: fc.constant('appear' as const), lane: fc.nat(4), inMs: fc.nat(2_000) }),
+    arbitrary: fc.record({ do: fc.constant('appear' as const), lane: fc.nat(5), inMs: fc.nat(2_000) }),
   },
   {
     weight: 6,
@@ -33,16 +33,43 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.nat(1_500) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('flush' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('pause' as const), lane: fc.nat(5), ms: fc.nat(1_500) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('suspend' as const),
+      lanes: fc.oneof(fc.constant('all' as const), fc.array(fc.nat(5), { maxLength: 2 }), fc.constant([])),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('keep-back' as const),
+      which: number,
+      how: fc.constantFrom('return' as const, 'let-go' as const),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('rest' as const) }) },
   {
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant('recall' as const),
-      lane: fc.nat(4),
+      lane: fc.nat(5),
       count: fc.integer({ min: 1, max: 5 }),
     }),
   },
 )
+
+const manners = fc.record({
+  initial: fc.constant(1),
+  limit: fc.constant(1),
+  failedCohortLimit: fc.constantFrom(0, 1),
+  rateDelayMs: fc.constantFrom(0, 300),
+  transportRateDelayMs: fc.constant(0),
+})
 
 const options = fc.record({
   initial: fc.integer({ min: 1, max: 3 }),
@@ -53,6 +80,8 @@ const options = fc.record({
   aheadOfAll: fc.integer({ min: 0, max: 6 }),
   deadMs: fc.constant(1_000),
   surveyLimit: fc.integer({ min: 1, max: 5 }),
+  share: fc.constantFrom(0.2, 0.5, 0.8),
+  manners: fc.oneof(fc.constant({}), fc.record({ 0: manners }), fc.record({ 0: manners, 2: manners })),
 })
 
 it('whatever comes and goes, no lane and no server does more than it may, and no mail is forgotten', () => {

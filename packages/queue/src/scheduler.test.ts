@@ -1,14 +1,17 @@
 import { describe, expect, it } from 'vitest'
-import { type Effect, Scheduler, type SchedulerOptions } from './scheduler.ts'
+import { type Effect, Scheduler as GenericScheduler, type SchedulerOptions } from './scheduler.ts'
+import { type Handful, handful } from './testing-support/mail-in-hand.ts'
 
 const A = 'smtp:a.example'
 const B = 'smtp:b.example'
 const C = 'smtp:c.example'
 const DEAD_MS = 300_000
 
+type Scheduler = GenericScheduler<Handful>
+
 /** A scheduler that has been started and has found nothing in the store. */
 function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
-  const made = new Scheduler({
+  const made: Scheduler = new GenericScheduler({
     initial: 5,
     limit: 20,
     failedCohortLimit: 1,
@@ -25,18 +28,19 @@ function scheduler(options: Partial<SchedulerOptions> = {}): Scheduler {
 }
 
 /** The effects as short texts. */
-function told(effects: readonly Effect[]): string[] {
+function told(effects: readonly Effect<Handful>[]): string[] {
   return effects.map((effect) => {
     if (effect.type === 'claim') return `claim ${effect.limit} of ${effect.lane}`
     if (effect.type === 'survey') return `survey without ${[...effect.exclude].sort().join(' ') || 'exception'}`
     if (effect.type === 'wake') return `wake at ${effect.at}`
-    if (effect.type === 'begin') return `begin ${effect.count} of ${effect.lane}`
+    if (effect.type === 'turn') return `turn at ${effect.at}`
+    if (effect.type === 'begin') return `begin ${effect.claim.entry.lane}`
     return `${effect.type} ${effect.lane}`
   })
 }
 
 /** The effects but for the attempts that begin. */
-function asked(effects: readonly Effect[]): string[] {
+function asked(effects: readonly Effect<Handful>[]): string[] {
   return told(effects.filter((effect) => effect.type !== 'begin'))
 }
 
@@ -45,13 +49,15 @@ function stored(one: Scheduler, lane: string): string[] {
 }
 
 function claimed(one: Scheduler, lane: string, limit: number, got: number): string[] {
-  return asked(one.step({ type: 'claimed', lane, asked: limit, got, now: 0 }))
+  return asked(
+    one.step({ type: 'claimed', lane, asked: limit, claims: Array.from({ length: got }, () => handful(lane)), now: 0 }),
+  )
 }
 
 /** Mail that comes, and is stored and claimed at once where that is granted. */
 function offered(one: Scheduler, lane: string): string[] {
   const granted = told(one.step({ type: 'offered', lane, now: 0 }))
-  return granted.length === 0 ? [] : [...granted, ...asked(one.step({ type: 'placed', lane, now: 0 }))]
+  return granted.length === 0 ? [] : [...granted, ...asked(one.step({ type: 'placed', claim: handful(lane), now: 0 }))]
 }
 
 /** An attempt that the destination answers and the store settles at once. */
@@ -176,7 +182,7 @@ describe('mail that was stored without a slot', () => {
 
 describe('the survey of the store', () => {
   it('is the first thing that happens, and only once at a time', () => {
-    const one = new Scheduler({
+    const one: Scheduler = new GenericScheduler({
       initial: 5,
       limit: 20,
       failedCohortLimit: 1,
@@ -271,13 +277,13 @@ describe('mail in hand', () => {
 
   function begun(one: Scheduler, lane: string): string[] {
     one.step({ type: 'offered', lane, now: 0 })
-    return told(one.step({ type: 'placed', lane, now: 0 }))
+    return told(one.step({ type: 'placed', claim: handful(lane), now: 0 }))
   }
 
   it('is claimed with its put ahead of its slot, and tried when that is free', () => {
     const one = scheduler(ONE_AT_A_TIME)
-    expect([begun(one, A), begun(one, A)]).toEqual([[`begin 1 of ${A}`], []])
-    expect(told(one.step({ type: 'finished', lane: A, result: 'answered', now: 0 }))).toEqual([`begin 1 of ${A}`])
+    expect([begun(one, A), begun(one, A)]).toEqual([[`begin ${A}`], []])
+    expect(told(one.step({ type: 'finished', lane: A, result: 'answered', now: 0 }))).toEqual([`begin ${A}`])
   })
 
   it('is no more than a lane may have', () => {
@@ -292,7 +298,7 @@ describe('mail in hand', () => {
     for (let message = 0; message < 3; message++) begun(one, A)
     for (let message = 0; message < 2; message++) begun(one, B)
     expect(offered(one, B)).toEqual([])
-    expect(begun(one, C)).toEqual([`begin 1 of ${C}`])
+    expect(begun(one, C)).toEqual([`begin ${C}`])
   })
 
   it('is one entry of each lane where others have all the slots, and the lanes take turns', () => {
@@ -303,18 +309,19 @@ describe('mail in hand', () => {
       one.step({ type: 'finished', lane, result: 'answered', now: 0 })
       return told(one.step({ type: 'settled', lane, now: 0 }))
     }
-    expect([next(A), next(A), next(B)]).toEqual([[`begin 1 of ${A}`], [`begin 1 of ${B}`], [`begin 1 of ${A}`]])
+    expect([next(A), next(A), next(B)]).toEqual([[`begin ${A}`], [`begin ${B}`], [`begin ${A}`]])
   })
 
   it('that is recalled is in hand no more, and gives its room to other mail', () => {
     const one = scheduler(ONE_AT_A_TIME)
     for (let message = 0; message < 3; message++) begun(one, A)
-    expect(told(one.step({ type: 'recalled', lane: A, count: 1, now: 0 }))).toEqual([])
+    const [[, [first, second]]] = [...one.inHand()] as [[string, [Handful, Handful]]]
+    expect(told(one.step({ type: 'recalled', lane: A, claims: new Set([second]), now: 0 }))).toEqual([])
     expect(one.taken).toBe(2)
-    one.step({ type: 'recalled', lane: A, count: 1, now: 0 })
+    one.step({ type: 'recalled', lane: A, claims: new Set([first]), now: 0 })
     expect(stored(one, A)).toEqual([`claim 2 of ${A}`])
     claimed(one, A, 2, 0)
-    expect(told(one.step({ type: 'finished', lane: A, result: 'answered', now: 0 }))).not.toContain(`begin 1 of ${A}`)
+    expect(told(one.step({ type: 'finished', lane: A, result: 'answered', now: 0 }))).not.toContain(`begin ${A}`)
     one.step({ type: 'settled', lane: A, now: 0 })
     expect([one.taken, one.lanes]).toEqual([0, 0])
   })
@@ -333,8 +340,8 @@ describe('mail in hand', () => {
     one.step({ type: 'offered', lane: A, now: 0 })
     one.step({ type: 'offered', lane: B, now: 0 })
     expect(told(one.step({ type: 'draining', now: 0 }))).toEqual([`hand-back ${A}`])
-    expect(told(one.step({ type: 'placed', lane: A, now: 0 }))).toEqual([`hand-back ${A}`])
-    expect(told(one.step({ type: 'placed', lane: B, now: 0 }))).toEqual([`begin 1 of ${B}`])
+    expect(told(one.step({ type: 'placed', claim: handful(A), now: 0 }))).toEqual([`hand-back ${A}`])
+    expect(told(one.step({ type: 'placed', claim: handful(B), now: 0 }))).toEqual([`begin ${B}`])
     expect([offered(one, C), stored(one, C)]).toEqual([[], []])
   })
 
@@ -348,7 +355,7 @@ describe('mail in hand', () => {
       `wake at ${DEAD_MS}`,
       `hand-back ${A}`,
     ])
-    expect(told(one.step({ type: 'placed', lane: A, now: 0 }))).toEqual([`hand-back ${A}`])
+    expect(told(one.step({ type: 'placed', claim: handful(A), now: 0 }))).toEqual([`hand-back ${A}`])
     expect(stored(one, A)).toEqual([])
     one.step({ type: 'settled', lane: A, now: 0 })
     expect(one.taken).toBe(0)

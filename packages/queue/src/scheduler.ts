@@ -1,106 +1,116 @@
 /**
  * Decides what is tried next: a pure state machine, `step(event) -> effects`. It stores nothing, waits for nothing, and
- * knows neither SMTP nor the time: every event brings its `now`. Its memory grows with the lanes that are busy or dead,
- * not with the queue.
+ * knows neither SMTP nor the time: every event brings its `now`. Its memory grows with the lines that are busy or left
+ * alone, not with the queue.
  *
- * A *slot* is the right to talk to a destination; what is claimed and has no slot yet is *in hand*. Claiming a little
- * ahead of the slots lets mail be claimed as it is stored, and a backlog in batches, instead of one by one.
+ * A line is a lane of the store. Those of one destination share its window, its good and its bad times (`destination.ts`).
+ * How much may be claimed is counted in `slots.ts`; who of those in hand is next is decided in `turns.ts`.
  *
- * A lane that has nothing in hand may always get one entry, even while others have all the slots and go on with a backlog:
- * what is in hand gets the free slots lane by lane, so every lane has its turn.
- *
- * A lane is *ready* while the store may hold due entries of it. A ready lane with room gets a claim; lanes take turns. The store is surveyed for other due lanes at the start, when something may have become due, and after a survey
- * that did not see everything: too many lanes, or one left out because it was ready, whose later mail is then not known.
- * A dead lane is left out of surveys, so it costs nothing until its time comes.
+ * A line is *ready* while the store may hold due entries of it. A ready line with room gets a claim; lines take turns. The
+ * store is surveyed for other due lines at the start, when something may have become due, and after a survey that did not
+ * see everything: too many lines, or one left out because it was ready, whose later mail is then not known.
+ * A line that is *shut*, because its destination is left alone or an operator wants so, is left out of surveys, so it
+ * costs nothing until its time comes.
  */
-import type { LaneDue } from '@mailwright/core'
-import { type Concurrency, type ConcurrencyOptions, freshConcurrency, punish, revive, reward } from './concurrency.ts'
-import type { Effect, SchedulerEvent } from './scheduler-events.ts'
+import { type Claim, destinationKey, type LaneDue } from '@mailwright/core'
+import { type ConcurrencyOptions, punish, revive, reward } from './concurrency.ts'
+import { type Destination, isClosed, isIdle, type Line, type Manners } from './destination.ts'
+import { LineBook } from './line-book.ts'
+import { Rests } from './rests.ts'
+import type { Effect, InHand, SchedulerEvent } from './scheduler-events.ts'
+import { type SlotLimits, Slots } from './slots.ts'
+import { isOpen, Turns } from './turns.ts'
 
-export type { Effect, SchedulerEvent } from './scheduler-events.ts'
+export type { Effect, InHand, SchedulerEvent } from './scheduler-events.ts'
 
-export interface SchedulerOptions extends ConcurrencyOptions {
-  /** Most attempts under way at once, over all lanes; and most that wait for their settlement before more are begun. */
-  readonly maxAttempts: number
-  /** Most entries of a lane that are claimed beyond its slots; 0: none without a slot, nor is there a turn for each lane. */
-  readonly ahead: number
-  /** Most entries of all lanes together that are claimed beyond their slots, but for those that wait for their lane's turn. */
-  readonly aheadOfAll: number
+export interface SchedulerOptions extends ConcurrencyOptions, SlotLimits {
   /** How long a dead destination is left alone, ms. */
   readonly deadMs: number
   /** Most lanes asked for in one survey. */
   readonly surveyLimit: number
+  /** How a destination is to be treated, by the key of its common line. Default: all like `initial` and so on say. */
+  readonly mannersOf?: (destination: string) => Manners
+  /** The part of all slots that one stream may have while others wait. Default 0.8. */
+  readonly share?: number
 }
 
-interface LaneState {
-  readonly concurrency: Concurrency
-  /** Attempts under way. */
-  busy: number
-  /** Entries that may be claimed: granted with a put, or asked for. */
-  promised: number
-  /** Entries claimed that wait for a slot. */
-  inHand: number
-  /** How many of these three kinds have a slot, and how many are ahead of one. */
-  slots: number
-  ahead: number
-  /** Attempts the destination is done with and the store is not. */
-  settling: number
-  claiming: boolean
-  /** Mail was stored while a claim was under way: its answer may not have seen it. */
-  missed: boolean
-  /** A survey left the lane out: when its later mail is due is not known. */
-  unseen: boolean
-  deadUntil: number | undefined
-}
+const NOTHING: readonly never[] = []
 
-const NOTHING: readonly Effect[] = []
-
-export class Scheduler {
+export class Scheduler<C extends InHand = Claim> {
   readonly #options: SchedulerOptions
-  readonly #lanes = new Map<string, LaneState>()
-  /** Lanes that may have due mail in the store, in the order of their turns. */
-  readonly #ready = new Set<string>()
-  readonly #dead = new Set<string>()
-  /** Lanes with entries in hand, in the order of their turns. */
-  readonly #holding = new Set<string>()
-  #busy = 0
-  #slots = 0
-  #ahead = 0
-  #settling = 0
+  readonly #slots: Slots<C>
+  readonly #turns: Turns<C>
+  readonly #book: LineBook<C>
+  readonly #rests = new Rests<C>()
+  /** Lines that may have due mail in the store, in the order of their turns. */
+  readonly #ready = new Set<Line<C>>()
+  /** Lines that are left out of surveys because nothing of them is to be tried. */
+  readonly #shut = new Set<Line<C>>()
+  /** Destinations that are left alone. */
+  readonly #closed = new Set<Destination<C>>()
   #surveyWanted = true
   #surveying = false
   #draining = false
+  #now = 0
 
   constructor(options: SchedulerOptions) {
     this.#options = options
+    this.#slots = new Slots(options)
+    this.#turns = new Turns(Math.max(1, Math.floor(options.maxAttempts * (options.share ?? 0.8))))
+    this.#book = new LineBook((key) => options.mannersOf?.(key) ?? options, this.#turns)
   }
 
   /** Attempts under way, entries in hand, and entries that may be claimed. */
   get taken(): number {
-    return this.#slots + this.#ahead
+    return this.#slots.taken
   }
 
-  /** Lanes the scheduler remembers. */
+  /** Lines the scheduler remembers. */
   get lanes(): number {
-    return this.#lanes.size
+    return this.#book.size
   }
 
-  step(event: SchedulerEvent): readonly Effect[] {
+  /** What is claimed and has no slot yet, by line. */
+  *inHand(): IterableIterator<readonly [lane: string, waiting: readonly C[]]> {
+    for (const line of [...this.#turns.holding]) yield [line.key, line.waiting]
+  }
+
+  /** How long the line that waits longest has been waiting at `now`, ms, though there are slots for it; 0: none waits so. */
+  waitingSince(now: number): number {
+    if (this.#slots.idle === 0 || this.#book.suspended === 'all' || this.#draining) return 0
+    let longest = 0
+    const ask = (line: Line<C>): void => {
+      const { destination } = line
+      if (isClosed(line) || !isOpen(destination)) return
+      const since = Math.max(line.movedAt, destination.fullAt, this.#slots.fullAt)
+      longest = Math.max(longest, now - since)
+    }
+    for (const line of this.#ready) ask(line)
+    for (const line of this.#turns.holding) ask(line)
+    return longest
+  }
+
+  step(event: SchedulerEvent<C>): readonly Effect<C>[] {
+    this.#now = event.now
     switch (event.type) {
       case 'offered':
         return this.#offered(event.lane)
       case 'stored':
         return this.#stored(event.lane)
       case 'placed':
-        return this.#arrived(event.lane, 1, 1)
+        return this.#placed(event.claim)
       case 'withdrawn':
-        return this.#arrived(event.lane, 1, 0)
+        return this.#arrived(this.#book.line(event.lane), 1, NOTHING)
       case 'claimed':
-        return this.#claimed(event.lane, event.asked, event.got)
+        return this.#claimed(event.lane, event.asked, event.claims)
       case 'recalled':
-        return this.#recalled(event.lane, event.count)
+        return this.#recalled(event.lane, event.claims)
+      case 'kept-back':
+        return this.#keptBack(event.lane)
+      case 'let-go':
+        return this.#letGo(event.claim)
       case 'finished':
-        return this.#finished(event)
+        return this.#finished(event.lane, event.result)
       case 'settled':
         return this.#settled(event.lane, event.retryAt)
       case 'surveyed':
@@ -108,300 +118,360 @@ export class Scheduler {
       case 'stalled':
         return this.#stalled(event)
       case 'woken':
-        return this.#woken(event.now)
+        return this.#woken()
+      case 'turn':
+        return this.#turn()
       case 'flushed':
         return this.#flushed(event.lane)
+      case 'paused':
+        return this.#paused(this.#book.line(event.lane), event.until)
+      case 'suspended':
+        return this.#suspend(event.lanes)
       case 'draining':
         this.#draining = true
         return this.#plan()
     }
   }
 
-  #offered(name: string): readonly Effect[] {
-    const lane = this.#lane(name)
+  #offered(name: string): readonly Effect<C>[] {
+    const line = this.#book.line(name)
     // A claim takes all the room there is, so mail that came before goes first. What is freed while the claim is under
-    // way goes to newcomers: a backlog and fresh mail share a lane, and neither starves the other.
-    if (this.#draining || lane.deadUntil !== undefined || this.#room(lane) === 0) {
-      this.#forgetIdle(name)
+    // way goes to newcomers: a backlog and fresh mail share a line, and neither starves the other.
+    if (this.#draining || this.#book.suspended === 'all' || isClosed(line) || this.#slots.room(line, 'fresh') === 0) {
+      this.#forgetIdle(line)
       return NOTHING
     }
-    lane.promised += 1
-    this.#count(lane)
+    this.#promise(line, 1)
     return [{ type: 'grant', lane: name }]
   }
 
-  #stored(name: string): readonly Effect[] {
-    const lane = this.#lane(name)
-    if (lane.claiming) lane.missed = true
-    if (lane.deadUntil !== undefined) return NOTHING
-    if (!this.#ready.has(name) && this.#ready.size >= this.#options.surveyLimit) {
-      // Enough lanes wait for a slot: the store remembers the others, the longest waiting first.
-      this.#surveyWanted = true
-      this.#forgetIdle(name)
+  #stored(name: string): readonly Effect<C>[] {
+    const line = this.#book.line(name)
+    if (line.claiming) line.missed = true
+    if (isClosed(line)) {
+      this.#shut.add(line)
       return NOTHING
     }
-    this.#ready.add(name)
+    if (!this.#ready.has(line)) {
+      if (this.#ready.size >= this.#options.surveyLimit) {
+        // Enough lines wait for a slot: the store remembers the others, the longest waiting first.
+        this.#surveyWanted = true
+        this.#forgetIdle(line)
+        return this.#plan()
+      }
+      this.#makeReady(line)
+    }
     return this.#plan()
   }
 
-  #claimed(name: string, asked: number, got: number): readonly Effect[] {
-    const lane = this.#lane(name)
-    lane.claiming = false
-    if (got < asked && !lane.missed) {
-      this.#ready.delete(name)
-      if (lane.unseen) this.#surveyWanted = true
-      lane.unseen = false
-    } else if (this.#ready.delete(name)) {
-      // Behind the lanes that came while it waited for its answer.
-      this.#ready.add(name)
+  #claimed(name: string, asked: number, claims: readonly C[]): readonly Effect<C>[] {
+    const line = this.#book.line(name)
+    line.claiming = false
+    line.movedAt = this.#now
+    if (claims.length < asked && !line.missed) {
+      this.#ready.delete(line)
+      if (line.unseen) this.#surveyWanted = true
+      line.unseen = false
+    } else if (this.#ready.delete(line)) {
+      // Behind the lines that came while it waited for its answer.
+      this.#ready.add(line)
     }
-    lane.missed = false
-    return this.#arrived(name, asked, got)
+    line.missed = false
+    return this.#arrived(line, asked, claims)
+  }
+
+  /** One entry, as with nearly all mail: where nobody waits it begins without standing in any line. */
+  #placed(claim: C): readonly Effect<C>[] {
+    const line = this.#book.line(claim.entry.lane)
+    const goes = !isClosed(line) && this.#book.suspended !== 'all' && this.#slots.idle > 0
+    if (!goes || !this.#turns.isFirst(line, this.#now)) return this.#arrived(line, 1, [claim])
+    line.promised -= 1
+    return this.#plan([this.#begin(line, claim)])
   }
 
   /** What was promised has come, or not. */
-  #arrived(name: string, promised: number, got: number): readonly Effect[] {
-    const lane = this.#lane(name)
-    lane.promised -= promised
-    lane.inHand += got
-    if (lane.inHand > 0) this.#holding.add(name)
-    this.#count(lane)
-    this.#forgetIdle(name)
+  #arrived(line: Line<C>, promised: number, claims: readonly C[]): readonly Effect<C>[] {
+    line.promised -= promised
+    this.#take(line, claims.length - promised)
+    for (const claim of claims) this.#turns.hold(line, claim, this.#now)
+    this.#forgetIdle(line)
+    return this.#plan(this.#handBackIfClosed(line))
+  }
+
+  #recalled(name: string, claims: ReadonlySet<C>): readonly Effect<C>[] {
+    const line = this.#book.line(name)
+    const dropped = this.#turns.drop(line, this.#now, (claim) => claims.has(claim))
+    this.#take(line, -dropped.length)
+    this.#forgetIdle(line)
     return this.#plan()
   }
 
-  #recalled(name: string, count: number): readonly Effect[] {
-    const lane = this.#lane(name)
-    lane.inHand -= count
-    if (lane.inHand === 0) this.#holding.delete(name)
-    this.#count(lane)
-    this.#forgetIdle(name)
+  #keptBack(name: string): readonly Effect<C>[] {
+    const line = this.#book.line(name)
+    this.#end(line)
+    this.#slots.count(line.destination)
+    this.#forgetIdle(line)
     return this.#plan()
   }
 
-  #finished(event: Extract<SchedulerEvent, { type: 'finished' }>): readonly Effect[] {
-    const { lane: name, now } = event
-    const lane = this.#lane(name)
-    const busy = lane.busy
-    lane.settling += 1
-    this.#settling += 1
-    lane.busy -= 1
-    this.#busy -= 1
-    const effects: Effect[] = []
-    if (event.result === 'answered') {
+  #letGo(claim: C): readonly Effect<C>[] {
+    const line = this.#book.line(claim.entry.lane)
+    this.#take(line, 1)
+    this.#turns.holdFirst(line, claim, this.#now)
+    return this.#plan(this.#handBackIfClosed(line))
+  }
+
+  #finished(name: string, result: 'answered' | 'unreachable'): readonly Effect<C>[] {
+    const line = this.#book.line(name)
+    const { destination } = line
+    const { busy, manners } = destination
+    line.settling += 1
+    this.#slots.owe()
+    this.#end(line)
+    const effects: Effect<C>[] = []
+    for (const at of this.#rests.begin(destination, this.#now)) effects.push({ type: 'turn', at })
+    if (result === 'answered') {
       // Somebody got through: the others may go too.
-      if (lane.deadUntil !== undefined) this.#revive(name, busy, effects)
-      else reward(lane.concurrency, busy, this.#options)
-    } else if (lane.deadUntil === undefined && punish(lane.concurrency, this.#options) === 'dead') {
-      lane.deadUntil = now + this.#options.deadMs
-      this.#dead.add(name)
-      this.#ready.delete(name)
-      effects.push({ type: 'dead', lane: name, until: lane.deadUntil }, { type: 'wake', at: lane.deadUntil })
-    }
-    this.#count(lane)
+      if (destination.closedFor === 'dead') this.#open(destination, busy, effects)
+      else reward(destination, busy, manners)
+    } else if (destination.closedFor === undefined && punish(destination, manners) === 'dead')
+      this.#close(destination, 'dead', this.#now + this.#options.deadMs, effects)
+    this.#slots.count(destination)
     return this.#plan(effects)
   }
 
-  #settled(name: string, retryAt: number | undefined): readonly Effect[] {
-    this.#lane(name).settling -= 1
-    this.#settling -= 1
-    this.#forgetIdle(name)
+  #settled(name: string, retryAt: number | undefined): readonly Effect<C>[] {
+    const line = this.#book.line(name)
+    line.settling -= 1
+    this.#slots.settle(this.#now)
+    this.#forgetIdle(line)
     return this.#plan(retryAt === undefined ? [] : [{ type: 'wake', at: retryAt }])
   }
 
-  #revive(name: string, busy: number, effects: Effect[]): void {
-    const lane = this.#lane(name)
-    revive(lane.concurrency, busy, this.#options)
-    this.#count(lane)
-    lane.deadUntil = undefined
-    this.#dead.delete(name)
-    // What waited in the store while the lane was dead is due, and no survey has told when the rest will be.
-    this.#ready.add(name)
-    lane.unseen = true
-    effects.push({ type: 'alive', lane: name })
-  }
-
-  #surveyed(lanes: readonly LaneDue[], nextDue: number | undefined): readonly Effect[] {
+  #surveyed(lanes: readonly LaneDue[], nextDue: number | undefined): readonly Effect<C>[] {
     this.#surveying = false
     for (const { lane } of lanes) {
-      const state = this.#lane(lane)
-      if (state.deadUntil !== undefined) continue
-      this.#ready.add(lane)
+      const line = this.#book.line(lane)
+      if (isClosed(line)) {
+        this.#shut.add(line)
+        continue
+      }
+      this.#makeReady(line)
       // `nextDue` was asked about the others.
-      state.unseen = true
+      line.unseen = true
     }
     if (lanes.length >= this.#options.surveyLimit) this.#surveyWanted = true
     return this.#plan(nextDue === undefined ? [] : [{ type: 'wake', at: nextDue }])
   }
 
-  #stalled(event: Extract<SchedulerEvent, { type: 'stalled' }>): readonly Effect[] {
+  #stalled(event: Extract<SchedulerEvent<C>, { type: 'stalled' }>): readonly Effect<C>[] {
     if (event.lane === undefined) this.#surveying = false
     else {
-      const lane = this.#lane(event.lane)
-      lane.claiming = false
-      lane.missed = false
+      const line = this.#book.line(event.lane)
+      line.claiming = false
+      line.missed = false
       // Left to the survey at `retryAt`, so that a store in trouble is not asked in a tight loop.
-      this.#ready.delete(event.lane)
-      lane.promised -= event.asked
-      this.#count(lane)
-      this.#forgetIdle(event.lane)
+      this.#ready.delete(line)
+      this.#promise(line, -event.asked)
+      this.#forgetIdle(line)
     }
     return [{ type: 'wake', at: event.retryAt }]
   }
 
-  #woken(now: number): readonly Effect[] {
-    const effects: Effect[] = []
-    let next: number | undefined
-    for (const name of this.#dead) {
-      const lane = this.#lane(name)
-      if (lane.deadUntil! > now) next = Math.min(next ?? lane.deadUntil!, lane.deadUntil!)
-      else this.#revive(name, lane.busy, effects)
+  #woken(): readonly Effect<C>[] {
+    const effects: Effect<C>[] = []
+    let next = Number.POSITIVE_INFINITY
+    for (const destination of this.#closed) {
+      if (destination.closedUntil! > this.#now) next = Math.min(next, destination.closedUntil!)
+      else this.#open(destination, destination.busy, effects)
     }
-    if (next !== undefined) effects.push({ type: 'wake', at: next })
+    if (next < Number.POSITIVE_INFINITY) effects.push({ type: 'wake', at: next })
     this.#surveyWanted = true
     return this.#plan(effects)
   }
 
-  #flushed(only: string | undefined): readonly Effect[] {
-    const effects: Effect[] = []
-    for (const name of this.#dead)
-      if (only === undefined || only === name) this.#revive(name, this.#lane(name).busy, effects)
+  #flushed(lane: string | undefined): readonly Effect<C>[] {
+    const only = lane === undefined ? undefined : destinationKey(lane)
+    const effects: Effect<C>[] = []
+    for (const destination of this.#closed)
+      if (only === undefined || only === destination.key) this.#open(destination, destination.busy, effects)
     this.#surveyWanted = true
     return this.#plan(effects)
   }
 
-  /** Attempts at what is in hand; claims for ready lanes while there is room; a survey when other lanes may be due. */
-  #plan(effects: Effect[] = []): readonly Effect[] {
-    if (this.#holding.size > 0) this.#serve(effects)
-    if (this.#draining) return effects
-    for (const name of this.#ready) {
-      if (this.#left === 0) break
-      const lane = this.#lanes.get(name)!
-      const room = this.#room(lane)
-      if (lane.claiming || room === 0) continue
+  #paused(line: Line<C>, until: number): readonly Effect<C>[] {
+    const { destination } = line
+    const effects: Effect<C>[] = []
+    const later = Math.max(until, destination.closedUntil ?? until)
+    if (later > this.#now) this.#close(destination, 'paused', later, effects)
+    this.#forgetIdle(line)
+    return this.#plan(effects)
+  }
+
+  #suspend(lanes: ReadonlySet<string> | 'all'): readonly Effect<C>[] {
+    this.#book.suspended = lanes
+    const effects: Effect<C>[] = []
+    for (const line of this.#book.lines()) {
+      line.suspended = this.#book.isSuspended(line)
+      if (isClosed(line)) this.#shutLine(line, effects)
+      else if (this.#shut.has(line)) this.#reopen(line)
+    }
+    if (lanes === 'all') this.#handAllBack(effects)
+    this.#surveyWanted = true
+    return this.#plan(effects)
+  }
+
+  /** Leaves a destination alone, with all its lines. */
+  #close(destination: Destination<C>, why: 'dead' | 'paused', until: number, effects: Effect<C>[]): void {
+    destination.closedUntil = until
+    destination.closedFor = why
+    this.#closed.add(destination)
+    effects.push({ type: 'dead', lane: destination.key, until }, { type: 'wake', at: until })
+    for (const line of this.#book.lines()) if (line.destination === destination) this.#shutLine(line, effects)
+  }
+
+  #shutLine(line: Line<C>, effects: Effect<C>[]): void {
+    this.#shut.add(line)
+    this.#ready.delete(line)
+    if (line.waiting.length > 0) effects.push(this.#handBack(line))
+  }
+
+  /** Gives a destination another chance: as many attempts as are under way, or as many as at first. */
+  #open(destination: Destination<C>, busy: number, effects: Effect<C>[]): void {
+    revive(destination, busy, destination.manners)
+    this.#slots.count(destination)
+    destination.closedUntil = undefined
+    destination.closedFor = undefined
+    this.#closed.delete(destination)
+    for (const line of this.#shut) if (line.destination === destination && !line.suspended) this.#reopen(line)
+    effects.push({ type: 'alive', lane: destination.key })
+  }
+
+  #reopen(line: Line<C>): void {
+    this.#shut.delete(line)
+    // What waited in the store meanwhile is due, and no survey has told when the rest will be.
+    this.#makeReady(line)
+    line.unseen = true
+  }
+
+  #makeReady(line: Line<C>): void {
+    if (!this.#ready.has(line)) line.movedAt = this.#now
+    this.#ready.add(line)
+  }
+
+  /** Attempts at what is in hand; claims for ready lines while there is room; a survey when other lines may be due. */
+  #plan(effects: Effect<C>[] = []): readonly Effect<C>[] {
+    if (this.#turns.holding.size > 0) this.#serve(effects)
+    if (this.#draining || this.#book.suspended === 'all') return effects
+    /** Lines that are not just waiting for a slot of their destination. */
+    let able = 0
+    for (const line of this.#ready) {
+      if (this.#slots.left === 0) return effects
+      const room = this.#slots.room(line, 'backlog')
+      if (line.claiming || room > 0) able += 1
+      if (line.claiming || room === 0) continue
       // While something is in hand a claim can wait until it brings a batch.
-      if (lane.inHand > 0 && room * 2 < this.#options.ahead) continue
-      lane.claiming = true
-      lane.promised += room
-      this.#count(lane)
-      // To the end of the line: the next free slot is another lane's turn.
-      this.#ready.delete(name)
-      this.#ready.add(name)
-      effects.push({ type: 'claim', lane: name, limit: room })
+      if (line.waiting.length > 0 && room * 2 < this.#slots.aheadOf(line)) continue
+      line.claiming = true
+      line.movedAt = this.#now
+      this.#promise(line, room)
+      // To the end of the line: the next free slot is another's turn.
+      this.#ready.delete(line)
+      this.#ready.add(line)
+      effects.push({ type: 'claim', lane: line.key, limit: room })
       if (effects.length > this.#options.surveyLimit) break
     }
-    const { maxAttempts, surveyLimit } = this.#options
-    const hungry = this.taken < maxAttempts + this.#mostWaiting && this.#ready.size < surveyLimit
-    if (this.#surveyWanted && !this.#surveying && hungry) {
-      this.#surveyWanted = false
-      this.#surveying = true
-      for (const name of this.#ready) this.#lane(name).unseen = true
-      effects.push({
-        type: 'survey',
-        exclude: new Set([...this.#ready, ...this.#dead]),
-        limit: this.#options.surveyLimit,
-      })
-    }
+    if (this.#surveyWanted && !this.#surveying && able < this.#options.surveyLimit) this.#survey(effects)
     return effects
   }
 
-  /** Slots for entries in hand, lane by lane. A dead lane gives its entries back: others may be waiting for the room. */
-  #serve(effects: Effect[]): void {
-    for (const name of this.#holding) {
-      const lane = this.#lanes.get(name)!
-      const free = lane.deadUntil === undefined ? lane.concurrency.window - lane.busy : 0
-      const count = Math.min(lane.inHand, free, this.#idle)
-      if (count > 0) this.#begin(name, count, effects)
-      if (lane.inHand > 0 && (this.#draining || lane.deadUntil !== undefined)) this.#handBack(name, effects)
+  #survey(effects: Effect<C>[]): void {
+    if (this.#slots.taken >= this.#slots.most) return
+    this.#surveyWanted = false
+    this.#surveying = true
+    const exclude = new Set<string>()
+    for (const line of this.#shut) exclude.add(line.key)
+    for (const line of this.#ready) {
+      line.unseen = true
+      exclude.add(line.key)
     }
+    effects.push({ type: 'survey', exclude, limit: this.#options.surveyLimit })
   }
 
-  #begin(name: string, count: number, effects: Effect[]): void {
-    const lane = this.#lane(name)
-    lane.inHand -= count
-    lane.busy += count
-    this.#busy += count
-    this.#count(lane)
-    // To the end of the line: the next free slot is another lane's turn.
-    this.#holding.delete(name)
-    if (lane.inHand > 0) this.#holding.add(name)
-    effects.push({ type: 'begin', lane: name, count })
-  }
-
-  #handBack(name: string, effects: Effect[]): void {
-    const lane = this.#lane(name)
-    lane.inHand = 0
-    this.#count(lane)
-    this.#holding.delete(name)
-    effects.push({ type: 'hand-back', lane: name })
-  }
-
-  /** How many more attempts may begin. None while the store is behind with what was attempted already. */
-  get #idle(): number {
-    const { maxAttempts } = this.#options
-    return this.#settling < maxAttempts ? maxAttempts - this.#busy : 0
-  }
-
-  /** How many more entries all lanes together may have claimed. */
-  get #left(): number {
-    const { maxAttempts } = this.#options
-    return this.#settling < maxAttempts ? Math.max(0, maxAttempts + this.#mostWaiting - this.taken) : 0
-  }
-
-  /** Most entries that may be claimed and have no slot: those ahead, and as many lanes with one as there are slots. */
-  get #mostWaiting(): number {
-    const { maxAttempts, ahead, aheadOfAll } = this.#options
-    return ahead === 0 ? aheadOfAll : aheadOfAll + maxAttempts
-  }
-
-  /** How many more entries of a lane may be claimed: its free slots, and beyond them some ahead. */
-  #room(lane: LaneState): number {
-    const { maxAttempts, ahead, aheadOfAll } = this.#options
-    const open = Math.max(0, lane.concurrency.window - lane.slots)
-    const slots = Math.min(open, Math.max(0, maxAttempts - this.#slots))
-    // Ahead of slots of its own only: with none left for all, what is claimed would wait for others.
-    const more = slots < open ? 0 : Math.max(0, Math.min(ahead - lane.ahead, aheadOfAll - this.#ahead))
-    // But one, to have its turn: those others may go on for ever.
-    const turn = lane.promised + lane.inHand === 0 && lane.ahead < ahead && this.#ahead < this.#mostWaiting ? 1 : 0
-    return Math.min(Math.max(slots + more, turn), this.#left)
-  }
-
-  /** Brings the sums up to date after a change in a lane. */
-  #count(lane: LaneState): void {
-    const taken = lane.busy + lane.promised + lane.inHand
-    const free = Math.max(0, this.#options.maxAttempts - this.#slots + lane.slots)
-    const slots = Math.min(taken, lane.concurrency.window, free)
-    this.#slots += slots - lane.slots
-    this.#ahead += taken - slots - lane.ahead
-    lane.slots = slots
-    lane.ahead = taken - slots
-  }
-
-  #lane(name: string): LaneState {
-    let lane = this.#lanes.get(name)
-    if (lane === undefined) {
-      lane = {
-        concurrency: freshConcurrency(this.#options),
-        busy: 0,
-        promised: 0,
-        inHand: 0,
-        slots: 0,
-        ahead: 0,
-        settling: 0,
-        claiming: false,
-        missed: false,
-        unseen: false,
-        deadUntil: undefined,
-      }
-      this.#lanes.set(name, lane)
+  /** Slots for entries in hand. A server that stops gives the others back. */
+  #serve(effects: Effect<C>[]): void {
+    while (this.#slots.idle > 0 && this.#book.suspended !== 'all') {
+      const line = this.#turns.next(this.#now)
+      if (line === undefined) break
+      effects.push(this.#begin(line, this.#turns.take(line, this.#now)))
     }
-    return lane
+    if (this.#draining || this.#book.suspended === 'all') this.#handAllBack(effects)
   }
 
-  /** A lane without attempts, backlog or grudge is forgotten. */
-  #forgetIdle(name: string): void {
-    const lane = this.#lanes.get(name)
-    if (lane === undefined || lane.slots + lane.ahead + lane.settling > 0 || lane.claiming) return
-    if (lane.deadUntil === undefined && !this.#ready.has(name)) this.#lanes.delete(name)
+  #begin(line: Line<C>, claim: C): Effect<C> {
+    const { destination, stream } = line
+    line.busy += 1
+    line.movedAt = this.#now
+    destination.busy += 1
+    destination.transport.busy += 1
+    if (stream !== undefined) stream.busy += 1
+    this.#slots.begin()
+    return { type: 'begin', claim }
+  }
+
+  #end(line: Line<C>): void {
+    const { destination, stream } = line
+    if (destination.busy >= destination.window) destination.fullAt = this.#now
+    line.busy -= 1
+    destination.busy -= 1
+    destination.taken -= 1
+    destination.transport.busy -= 1
+    destination.transport.taken -= 1
+    if (stream !== undefined) stream.busy -= 1
+    this.#slots.end(this.#now)
+  }
+
+  #handBack(line: Line<C>): Effect<C> {
+    const claims = this.#turns.drop(line, this.#now)
+    this.#take(line, -claims.length)
+    return { type: 'hand-back', lane: line.key, claims }
+  }
+
+  /** Others may be waiting for the room of what comes too late. */
+  #handBackIfClosed(line: Line<C>): Effect<C>[] | undefined {
+    return line.waiting.length > 0 && isClosed(line) ? [this.#handBack(line)] : undefined
+  }
+
+  #handAllBack(effects: Effect<C>[]): void {
+    for (const line of this.#turns.holding) effects.push(this.#handBack(line))
+  }
+
+  #promise(line: Line<C>, count: number): void {
+    line.promised += count
+    this.#take(line, count)
+  }
+
+  /** So many more, or fewer, of a line are in hand, promised or under way. */
+  #take({ destination }: Line<C>, count: number): void {
+    destination.taken += count
+    destination.transport.taken += count
+    this.#slots.count(destination)
+  }
+
+  /** A line without attempts, backlog or grudge is forgotten. */
+  #forgetIdle(line: Line<C>): void {
+    if (isIdle(line) && !this.#ready.has(line) && !this.#shut.has(line)) this.#book.forget(line)
+  }
+
+  /** A pause between two attempts may be over. */
+  #turn(): readonly Effect<C>[] {
+    const effects: Effect<C>[] = []
+    const next = this.#rests.end(this.#now, (destination) => {
+      destination.fullAt = this.#now
+      this.#slots.count(destination)
+      this.#book.forgetDestination(destination)
+    })
+    if (next !== undefined) effects.push({ type: 'turn', at: next })
+    return this.#plan(effects)
   }
 }

@@ -1,5 +1,5 @@
 /** Addresses that are not to be written to any more. */
-import { appendFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Mailbox, MailwrightError, type Routing, type Suppression, type SuppressionList } from '@mailwright/core'
@@ -181,6 +181,18 @@ describe('a suppression file', () => {
     await other.find(ANN, NOON)
     await one.add(about('bob@example.org'))
     expect(await one.list({ limit: 10 })).toHaveLength(2)
+  })
+
+  it('is read from its beginning when somebody put another in its place', async () => {
+    const file = await suppressionFile()
+    const list = fileSuppressions({ file })
+    await list.add(about(ANN))
+    expect(await list.find(ANN, NOON)).toBeDefined()
+    for (const name of ['bob', 'cleo', 'dan'])
+      await fileSuppressions({ file: `${file}.other` }).add(about(`${name}@example.org`))
+    await rename(`${file}.other`, file)
+    expect(await list.find(ANN, NOON + 1_000)).toBeUndefined()
+    expect(await list.find(mailbox('bob@example.org'), NOON + 1_000)).toBeDefined()
   })
 
   it('is left to the one who is writing it anew, unless a crash has ended that', async () => {

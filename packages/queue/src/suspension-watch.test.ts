@@ -160,6 +160,64 @@ describe('a queue that is told to suspend', () => {
     expect(scope.events.of('queue.resumed')).toHaveLength(2)
   })
 
+  it('tries nothing of a lane until it is resumed, and nothing else is kept waiting', async () => {
+    const { queue, clock, smtp, send } = await started()
+    await queue.suspend(LANE, { reason: 'maintenance' })
+    await send({ to: ['ann@example.org'] })
+    await send({ to: ['bob@example.com'] })
+    await clock.advance('1h')
+    expect(smtp.delivered).toEqual(['bob@example.com'])
+    await queue.resume(LANE)
+    await clock.settle()
+    expect(smtp.delivered).toEqual(['bob@example.com', 'ann@example.org'])
+  })
+
+  it('tries mail with a label again when its time is over', async () => {
+    const { queue, clock, smtp, send, entries } = await started()
+    await queue.suspend(TENANT, { reason: 'complaints', until: clock.now() + 20 * MINUTE })
+    await send({ options: { labels: { tenant: 'acme' } } })
+    await send({ to: ['bob@example.org'], options: { labels: { tenant: 'other' } } })
+    await clock.advance('19m')
+    expect(smtp.delivered).toEqual(['bob@example.org'])
+    expect(await entries()).toMatchObject([{ attempts: 0 }])
+    await clock.advance('1m')
+    expect(smtp.delivered).toEqual(['bob@example.org', 'ann@example.org'])
+  })
+
+  it('remembers over a restart that everything stands still', async () => {
+    const store = memoryStore()
+    const first = await started({ store })
+    await first.queue.suspend({ kind: 'everything' }, { reason: 'moving house' })
+    await first.send()
+    await first.clock.settle()
+    expect(first.smtp.jobs).toEqual([])
+    await first.end()
+    const { queue, clock, smtp } = await started({ store })
+    await clock.advance('1h')
+    expect(smtp.jobs).toEqual([])
+    await queue.resume({ kind: 'everything' })
+    await clock.settle()
+    expect(smtp.delivered).toEqual(['ann@example.org'])
+  })
+
+  it.each([LANE, TENANT])('lets an operator send suspended mail elsewhere, or return it: %j', async (scope) => {
+    const { queue, clock, smtp, send, entries } = await started()
+    await queue.suspend(scope, { reason: 'blocked there' })
+    const options = { labels: { tenant: 'acme' } }
+    await send({ options })
+    await send({ to: ['bob@example.org'], options })
+    await clock.settle()
+    expect(
+      await queue.reroute({ recipient: 'ann@example.org' }, { transport: 'smtp', destination: 'backup.example' }),
+    ).toBe(1)
+    expect(await queue.expire({ recipient: 'bob@example.org' })).toBe(1)
+    await clock.settle()
+    // By another lane it has the same label.
+    const elsewhere = scope.kind === 'lane' ? ['ann@example.org'] : []
+    expect(smtp.delivered.toSorted()).toEqual([...elsewhere, 'sender@example.net'])
+    expect((await entries()).map((entry) => entry.lane)).toEqual(scope.kind === 'lane' ? [] : ['smtp:backup.example'])
+  })
+
   it('does not start when its store cannot say what is suspended, and lets go of the store', async () => {
     const bench = queueBench()
     bench.faults.fail('suspensions', 1)

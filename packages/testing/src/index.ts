@@ -1,4 +1,5 @@
 export * from './certificate-authority.ts'
+export * from './conformance/limits.ts'
 export * from './conformance/store.ts'
 export * from './conformance/transport.ts'
 export * from './dialogue.ts'

@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { mailwright, type Result, type Server, server, temporaryFolder } from '../test-support/command-line.ts'
 import { sendMail } from '../test-support/send-mail.ts'
@@ -114,6 +117,14 @@ describe.each(['while a relay runs on it', 'while nothing runs on it'])('a queue
     expect(code).toBe(0)
     expect(stdout).toMatch(/^Received: from client\.example\.org /)
     expect(stdout.endsWith(TEXT)).toBe(true)
+  })
+
+  it('ends quietly when nobody reads the message any further', async () => {
+    const cli = fileURLToPath(new URL('../cli.ts', import.meta.url))
+    const pipe = ['-c', '"$0" "$@" | true', process.execPath, cli]
+    const id = await idTo('bob@example.net')
+    const { stderr } = await promisify(execFile)('sh', [...pipe, 'queue', 'cat', id, '--spool', spool])
+    expect(stderr).toBe('')
   })
 
   it.each(['show', 'cat'])('says in one line that there is no message to %s', async (action) => {

@@ -3,8 +3,10 @@
  * must never forget. Answers come late and may be stale: they are what the store held when it was asked, or when it
  * answers, as the history says.
  */
-import type { LaneDue } from '@mailwright/core'
+import { destinationKey, type LaneDue } from '@mailwright/core'
+import type { Manners } from '../destination.ts'
 import { Scheduler, type SchedulerEvent, type SchedulerOptions } from '../scheduler.ts'
+import type { InHand } from '../scheduler-events.ts'
 
 export type Step =
   /** A message arrives for a lane; it is stored once `answer` comes to it. */
@@ -19,24 +21,36 @@ export type Step =
   | { readonly do: 'flush' }
   /** An operator changes mail that is in hand: it goes back to the store. */
   | { readonly do: 'recall'; readonly lane: number; readonly count: number }
+  /** The destination of a lane asks to be left alone. */
+  | { readonly do: 'pause'; readonly lane: number; readonly ms: number }
+  /** An operator keeps these lanes, or all mail, from being tried. */
+  | { readonly do: 'suspend'; readonly lanes: readonly number[] | 'all' }
+  /** An attempt that is about to begin is kept back, by some limit: for good, or until it is let go. */
+  | { readonly do: 'keep-back'; readonly which: number; readonly how: 'return' | 'let-go' }
   /** The server stops. */
   | { readonly do: 'drain' }
   /** All that is under way comes to its end. */
   | { readonly do: 'rest' }
 
-interface Mail {
-  readonly lane: string
-  dueAt: number
+interface Mail extends InHand {
+  readonly entry: { readonly message: string; readonly lane: string; dueAt: number }
   claimed: boolean
+}
+
+/** Some of the destinations take mail with pauses, when the options say so. */
+export interface ModelOptions extends SchedulerOptions {
+  readonly manners?: Readonly<Record<number, Manners>>
 }
 
 type Question = () => (how: 'fresh' | 'stale' | 'failing') => void
 
 const RETRY_MS = 700
+/** Lines of one destination. */
+const MOST_LINES = 3
 
 export class SchedulerModel {
-  readonly scheduler: Scheduler
-  readonly #options: SchedulerOptions
+  readonly scheduler: Scheduler<Mail>
+  readonly #options: ModelOptions
   readonly #mail = new Set<Mail>()
   #attempts: Mail[] = []
   /** Claimed, waiting for a slot. */
@@ -47,13 +61,20 @@ export class SchedulerModel {
   #reserved = 0
   #asked = 0
   #wakeAt: number | undefined
+  #turnAt: number | undefined
+  #messages = 0
+  #suspended: ReadonlySet<string> | 'all' = new Set()
+  #transportRestsUntil = 0
+  /** What was let go comes beyond all room. */
+  #letGo = 0
+  readonly #restsUntil = new Map<string, number>()
   readonly #deadUntil = new Map<string, number>()
   #stalledUntil = 0
   #now = 0
 
-  constructor(options: SchedulerOptions) {
+  constructor(options: ModelOptions) {
     this.#options = options
-    this.scheduler = new Scheduler(options)
+    this.scheduler = new Scheduler<Mail>({ ...options, mannersOf: (key) => this.#mannersOf(key) })
     this.#tell({ type: 'woken', now: 0 })
   }
 
@@ -71,6 +92,10 @@ export class SchedulerModel {
     } else if (step.do === 'wait') this.#wait(step.ms)
     else if (step.do === 'flush') this.#tell({ type: 'flushed', now: this.#now })
     else if (step.do === 'recall') this.#recall(laneName(step.lane), step.count)
+    else if (step.do === 'pause')
+      this.#tell({ type: 'paused', lane: laneName(step.lane), until: this.#now + step.ms, now: this.#now })
+    else if (step.do === 'suspend') this.#suspend(step.lanes === 'all' ? 'all' : new Set(step.lanes.map(laneName)))
+    else if (step.do === 'keep-back') this.#keepBack(step.which, step.how)
     else if (step.do === 'drain') {
       this.#draining = true
       this.#tell({ type: 'draining', now: this.#now })
@@ -86,10 +111,12 @@ export class SchedulerModel {
    * `drain` it answers with nothing too, if all mail that is left is in the store and nobody's.
    */
   playOut(): { readonly mail: number; readonly taken: number; readonly lanes: number; readonly questions: number } {
+    this.play({ do: 'suspend', lanes: [] })
     for (let turn = 0; turn < 100_000; turn++) {
+      const next = this.#nextTime()
       if (this.#questions.length > 0) this.play({ do: 'answer', which: 0, how: 'fresh' })
       else if (this.#attempts.length > 0) this.play({ do: 'finish', which: 0, how: 'ok' })
-      else if (this.#wakeAt !== undefined && !this.#draining) this.#wait(Math.max(0, this.#wakeAt - this.#now))
+      else if (next !== undefined && !this.#draining) this.#wait(Math.max(0, next - this.#now))
       else break
     }
     const { taken, lanes } = this.scheduler
@@ -108,16 +135,53 @@ export class SchedulerModel {
 
   /** Nothing is under way, and the server stops: all mail that is left is there for the next start. */
   #checkNothingIsKept(): void {
-    for (const { lane, claimed } of this.#mail) if (claimed) throw new Error(`mail of ${lane} is kept by nobody`)
+    for (const { entry, claimed } of this.#mail) if (claimed) throw new Error(`mail of ${entry.lane} is kept by nobody`)
   }
 
   /** With nothing under way only the clock can bring mail back: it must, and in time. */
   #checkNothingIsForgotten(): void {
-    for (const { lane, dueAt } of this.#mail) {
-      const expected = Math.max(dueAt, this.#deadUntil.get(lane) ?? 0, this.#stalledUntil)
-      if (this.#wakeAt === undefined || this.#wakeAt > expected)
-        throw new Error(`mail of ${lane} is due at ${expected}, and the next wake is at ${this.#wakeAt}`)
+    const next = this.#nextTime()
+    for (const { entry } of this.#mail) {
+      if (this.#isSuspended(entry.lane)) continue
+      const key = destinationKey(entry.lane)
+      const left = Math.max(this.#deadUntil.get(key) ?? 0, this.#restsUntil.get(key) ?? 0, this.#transportRestsUntil)
+      const expected = Math.max(entry.dueAt, left, this.#stalledUntil)
+      if (next === undefined || next > expected)
+        throw new Error(`mail of ${entry.lane} is due at ${expected}, and the next wake is at ${next}`)
     }
+  }
+
+  #nextTime(): number | undefined {
+    const next = Math.min(this.#wakeAt ?? Number.POSITIVE_INFINITY, this.#turnAt ?? Number.POSITIVE_INFINITY)
+    return next === Number.POSITIVE_INFINITY ? undefined : next
+  }
+
+  #isSuspended(lane: string): boolean {
+    if (this.#suspended === 'all') return true
+    return this.#suspended.has(lane) || this.#suspended.has(destinationKey(lane))
+  }
+
+  #suspend(lanes: ReadonlySet<string> | 'all'): void {
+    this.#suspended = lanes
+    this.#tell({ type: 'suspended', lanes, now: this.#now })
+  }
+
+  #keepBack(which: number, how: 'return' | 'let-go'): void {
+    const [mail] = this.#attempts.splice(which % Math.max(1, this.#attempts.length), 1)
+    if (mail === undefined) return
+    const { lane } = mail.entry
+    this.#restsUntil.delete(destinationKey(lane))
+    this.#tell({ type: 'kept-back', lane, now: this.#now })
+    this.#ask(() => () => {
+      if (how === 'let-go' && !this.#draining) {
+        this.#inHand.push(mail)
+        this.#letGo += 1
+        this.#tell({ type: 'let-go', claim: mail, now: this.#now })
+      } else {
+        mail.claimed = false
+        this.#tell({ type: 'stored', lane, now: this.#now })
+      }
+    })
   }
 
   #arrive(lane: string): void {
@@ -132,13 +196,17 @@ export class SchedulerModel {
       const mail = this.#store(lane, this.#now)
       if (granted) {
         this.#take(mail)
-        this.#tell({ type: 'placed', lane, now: this.#now })
+        this.#tell({ type: 'placed', claim: mail, now: this.#now })
       } else this.#tell({ type: 'stored', lane, now: this.#now })
     })
   }
 
   #store(lane: string, dueAt: number): Mail {
-    const mail = { lane, dueAt, claimed: false }
+    this.#messages += 1
+    // Now and then a message has several entries.
+    const message = `m${Math.floor(this.#messages / 3)}`
+    const options = this.#messages % 7 === 0 ? { priority: (this.#messages % 5) - 2 } : {}
+    const mail: Mail = { entry: { message, lane, dueAt }, options, claimed: false }
     this.#mail.add(mail)
     return mail
   }
@@ -148,25 +216,35 @@ export class SchedulerModel {
     this.#inHand.push(mail)
   }
 
-  #begin(lane: string, count: number): void {
-    const next = this.#inHand.filter((mail) => mail.lane === lane).slice(0, count)
-    if (next.length < count) throw new Error(`${count} of ${lane} to begin, ${next.length} in hand`)
-    this.#inHand = this.#inHand.filter((mail) => !next.includes(mail))
-    this.#attempts.push(...next)
+  #begin(mail: Mail): void {
+    const at = this.#inHand.indexOf(mail)
+    const { lane } = mail.entry
+    if (at < 0) throw new Error(`mail of ${lane} begins that is not in hand`)
+    this.#inHand.splice(at, 1)
+    const key = destinationKey(lane)
+    if ((this.#deadUntil.has(key) || this.#isSuspended(lane)) && !this.#draining)
+      throw new Error(`an attempt at ${key}, which is left alone`)
+    const rests = Math.max(this.#restsUntil.get(key) ?? 0, this.#transportRestsUntil)
+    if (rests > this.#now) throw new Error(`an attempt at ${key}, which rests until ${rests}`)
+    this.#attempts.push(mail)
   }
 
-  #handBack(lane: string): void {
-    const back = this.#inHand.filter((mail) => mail.lane === lane)
-    this.#inHand = this.#inHand.filter((mail) => mail.lane !== lane)
-    if (back.length === 0) throw new Error(`nothing of ${lane} is in hand to hand back`)
-    this.#return(lane, back)
+  #handBack(lane: string, claims: readonly Mail[]): void {
+    for (const mail of claims) {
+      const at = this.#inHand.indexOf(mail)
+      if (at < 0 || mail.entry.lane !== lane) throw new Error(`mail to hand back that is not in hand`)
+      this.#inHand.splice(at, 1)
+    }
+    if (this.#inHand.some(({ entry }) => entry.lane === lane)) throw new Error(`more of ${lane} is in hand`)
+    if (claims.length === 0) throw new Error(`nothing of ${lane} is handed back`)
+    this.#return(lane, claims)
   }
 
   #recall(lane: string, most: number): void {
-    const back = this.#inHand.filter((mail) => mail.lane === lane).slice(-most)
+    const back = this.#inHand.filter(({ entry }) => entry.lane === lane).slice(-most)
     if (back.length === 0) return
     this.#inHand = this.#inHand.filter((mail) => !back.includes(mail))
-    this.#tell({ type: 'recalled', lane, count: back.length, now: this.#now })
+    this.#tell({ type: 'recalled', lane, claims: new Set(back), now: this.#now })
     this.#return(lane, back)
   }
 
@@ -180,8 +258,12 @@ export class SchedulerModel {
   #finish(mail: Mail, how: 'ok' | 'deferred' | 'unreachable' | 'lost'): void {
     const retryAt = how === 'ok' || how === 'lost' ? undefined : this.#now + RETRY_MS
     const result = how === 'unreachable' ? how : 'answered'
+    const { lane } = mail.entry
+    const { rateDelayMs = 0, transportRateDelayMs = 0 } = this.#mannersOf(lane)
     this.#settling += 1
-    this.#tell({ type: 'finished', lane: mail.lane, result, now: this.#now })
+    if (rateDelayMs > 0) this.#restsUntil.set(destinationKey(lane), this.#now + rateDelayMs)
+    if (transportRateDelayMs > 0) this.#transportRestsUntil = this.#now + transportRateDelayMs
+    this.#tell({ type: 'finished', lane, result, now: this.#now })
     this.#settle(mail, retryAt)
   }
 
@@ -191,25 +273,34 @@ export class SchedulerModel {
       this.#settling -= 1
       mail.claimed = false
       if (retryAt === undefined) this.#mail.delete(mail)
-      else mail.dueAt = retryAt
-      this.#tell({ type: 'settled', lane: mail.lane, retryAt, now: this.#now })
+      else mail.entry.dueAt = retryAt
+      this.#tell({ type: 'settled', lane: mail.entry.lane, retryAt, now: this.#now })
     })
   }
 
   #wait(ms: number): void {
     const until = this.#now + ms
-    while (this.#wakeAt !== undefined && this.#wakeAt <= until) {
-      this.#now = Math.max(this.#now, this.#wakeAt)
-      this.#wakeAt = undefined
-      this.#tell({ type: 'woken', now: this.#now })
+    for (let next = this.#nextTime(); next !== undefined && next <= until; next = this.#nextTime()) {
+      this.#now = Math.max(this.#now, next)
+      if (next === this.#turnAt) {
+        this.#turnAt = undefined
+        this.#tell({ type: 'turn', now: this.#now })
+      } else {
+        this.#wakeAt = undefined
+        this.#tell({ type: 'woken', now: this.#now })
+      }
       // A wake in the past would come again and again until the survey is answered.
       if (this.#wakeAt !== undefined && this.#wakeAt <= this.#now) break
     }
     this.#now = Math.max(this.#now, until)
+    if (this.#turnAt !== undefined && this.#turnAt <= this.#now) {
+      this.#turnAt = undefined
+      this.#tell({ type: 'turn', now: this.#now })
+    }
   }
 
   /** Tells the scheduler, and does what it answers. Answers whether it granted a slot. */
-  #tell(event: SchedulerEvent): boolean {
+  #tell(event: SchedulerEvent<Mail>): boolean {
     let granted = false
     for (const effect of this.scheduler.step(event)) {
       if (this.#draining && ['grant', 'claim', 'survey'].includes(effect.type))
@@ -218,8 +309,9 @@ export class SchedulerModel {
       else if (effect.type === 'wake') this.#wakeAt = Math.min(this.#wakeAt ?? effect.at, effect.at)
       else if (effect.type === 'dead') this.#deadUntil.set(effect.lane, effect.until)
       else if (effect.type === 'alive') this.#deadUntil.delete(effect.lane)
-      else if (effect.type === 'begin') this.#begin(effect.lane, effect.count)
-      else if (effect.type === 'hand-back') this.#handBack(effect.lane)
+      else if (effect.type === 'turn') this.#turnAt = Math.min(this.#turnAt ?? effect.at, effect.at)
+      else if (effect.type === 'begin') this.#begin(effect.claim)
+      else if (effect.type === 'hand-back') this.#handBack(effect.lane, effect.claims)
       else if (effect.type === 'claim') this.#askForMail(effect.lane, effect.limit)
       else if (effect.type === 'survey') this.#askForLanes(effect.exclude, effect.limit)
     }
@@ -247,7 +339,7 @@ export class SchedulerModel {
           early.splice(0, early.length, ...claim())
         }
         for (const mail of early) this.#take(mail)
-        this.#tell({ type: 'claimed', lane, asked, got: early.length, now: this.#now })
+        this.#tell({ type: 'claimed', lane, asked, claims: early, now: this.#now })
       }
     })
   }
@@ -278,14 +370,16 @@ export class SchedulerModel {
   }
 
   #due(lane: string): Mail[] {
-    return [...this.#mail].filter((mail) => mail.lane === lane && !mail.claimed && mail.dueAt <= this.#now)
+    return [...this.#mail].filter(({ entry, claimed }) => entry.lane === lane && !claimed && entry.dueAt <= this.#now)
   }
 
   #lanesDue(exclude: ReadonlySet<string>, until: number): LaneDue[] {
     const earliest = new Map<string, number>()
-    for (const { lane, dueAt, claimed } of this.#mail)
+    for (const { entry, claimed } of this.#mail) {
+      const { lane, dueAt } = entry
       if (!claimed && !exclude.has(lane) && dueAt <= until)
         earliest.set(lane, Math.min(dueAt, earliest.get(lane) ?? dueAt))
+    }
     return [...earliest].map(([lane, dueAt]) => ({ lane, dueAt })).sort((one, other) => one.dueAt - other.dueAt)
   }
 
@@ -294,32 +388,53 @@ export class SchedulerModel {
     const { taken } = this.scheduler
     const most = maxAttempts + aheadOfAll + (ahead === 0 ? 0 : maxAttempts)
     if (this.#attempts.length > maxAttempts) throw new Error(`${this.#attempts.length} attempts at once`)
-    if (taken > most) throw new Error(`${taken} taken, of ${most}`)
+    if (taken > most + this.#letGo) throw new Error(`${taken} taken, of ${most}`)
     if (this.#settling > 2 * maxAttempts) throw new Error(`${this.#settling} attempts wait for the store`)
     const ours = this.#attempts.length + this.#inHand.length + this.#reserved + this.#asked
     if (taken !== ours) throw new Error(`${taken} taken by its count, ${ours} by ours`)
-    for (const [lane, attempts] of perLane(this.#attempts))
-      if (attempts > limit) throw new Error(`${attempts} attempts in ${lane}`)
-    for (const [lane, waiting] of perLane(this.#inHand))
-      if (waiting > limit + ahead) throw new Error(`${waiting} in hand for ${lane}`)
+    const waiting = perDestination(this.#inHand)
+    for (const [key, attempts] of perDestination(this.#attempts))
+      if (attempts > this.#mannersOf(key).limit) throw new Error(`${attempts} attempts at ${key}`)
+    for (const [key, entries] of waiting)
+      if (entries > limit + ahead + MOST_LINES + this.#letGo) throw new Error(`${entries} in hand for ${key}`)
     this.#checkNobodyWaitsInVain()
   }
 
-  /** What is in hand waits only for a slot. */
+  /** What is in hand waits only for a slot, and so does what is ready. */
   #checkNobodyWaitsInVain(): void {
+    const storeInTrouble = this.#stalledUntil > this.#now
+    if (this.#questions.length === 0 && !storeInTrouble && this.scheduler.waitingSince(this.#now + 1) > 0)
+      throw new Error('mail waits, there are slots, and nobody does anything')
     if (Math.max(this.#attempts.length, this.#settling) >= this.#options.maxAttempts) return
-    const attempts = perLane(this.#attempts)
-    for (const [lane] of perLane(this.#inHand))
-      if (!attempts.has(lane)) throw new Error(`mail of ${lane} is in hand and nothing of it is tried`)
+    if (this.#attempts.length > 0 && this.#someRest()) return
+    const attempts = perDestination(this.#attempts)
+    for (const [key] of perDestination(this.#inHand)) {
+      const rests = Math.max(this.#restsUntil.get(key) ?? 0, this.#transportRestsUntil) > this.#now
+      if (!attempts.has(key) && !rests) throw new Error(`mail of ${key} is in hand and nothing of it is tried`)
+    }
+  }
+
+  /** Whether one attempt may keep all others waiting. */
+  #someRest(): boolean {
+    return Object.values(this.#options.manners ?? {}).some(({ transportRateDelayMs }) => transportRateDelayMs)
+  }
+
+  #mannersOf(lane: string): Manners {
+    return this.#options.manners?.[Number(/\d/.exec(lane)?.[0])] ?? this.#options
   }
 }
 
-function perLane(mail: readonly Mail[]): Map<string, number> {
+function perDestination(mail: readonly Mail[]): Map<string, number> {
   const count = new Map<string, number>()
-  for (const { lane } of mail) count.set(lane, (count.get(lane) ?? 0) + 1)
+  for (const { entry } of mail) {
+    const key = destinationKey(entry.lane)
+    count.set(key, (count.get(key) ?? 0) + 1)
+  }
   return count
 }
 
+/** Two destinations have lines of streams beside the common one; a stream may have several destinations. */
 function laneName(number: number): string {
-  return `smtp:${number}.example`
+  if (number < 3) return `smtp:${number}.example`
+  return number === 3 ? 'smtp/sale:0.example' : `smtp/${number === 4 ? 'news' : 'sale'}:1.example`
 }
