@@ -159,7 +159,11 @@ function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
  * Gives a claim back, and nothing happened. Without `retryAt` the entry is due as it was, and keeps its place in the line.
  * Never rejects.
  */
-export async function returnUntried(parts: AttemptParts, claim: Claim, retryAt: number = claim.entry.dueAt): Promise<void> {
+export async function returnUntried(
+  parts: AttemptParts,
+  claim: Claim,
+  retryAt: number = claim.entry.dueAt,
+): Promise<void> {
   try {
     await parts.store.settle(claim, { outcomes: new Map(), retryAt, counted: false })
   } catch (error) {
