@@ -6,6 +6,7 @@ import {
   type Environment,
   type Events,
   formatMailbox,
+  hasCode,
   type MailEvent,
   type MessageSource,
   type QueueStore,
@@ -185,9 +186,15 @@ export class MailServer {
   }
 
   #later(ms: number): void {
-    const { surroundings, problem, name } = this.#options
+    const { surroundings, problem, name, tell } = this.#options
     surroundings.clock.after(ms, () => {
-      this.#boot().catch((error: unknown) => problem(`${name} does not start: ${String(error)}`))
+      this.#boot().catch((error: unknown) => {
+        if (!hasCode(error, 'ERR_MAILWRIGHT_STORE')) return problem(`${name} does not start: ${String(error)}`)
+        // As a service manager does.
+        tell(`does not start, and is started again: ${String(error)}`)
+        this.#life?.end()
+        this.#later(RESTART_MS)
+      })
     })
   }
 
