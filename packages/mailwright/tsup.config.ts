@@ -1,7 +1,7 @@
 import { defineConfig, type Options } from 'tsup'
 
 const config: Options | Options[] | ((overrideOptions: Options) => unknown) = defineConfig({
-  entry: ['src/index.ts'],
+  entry: ['src/index.ts', 'src/spool-store.ts'],
   format: 'esm',
   dts: true,
   clean: true,

@@ -46,7 +46,7 @@ const OWNED: Readonly<Record<string, string>> = {
 /** Where the outside world may be touched directly. */
 const SYSTEM_MODULES = /^node:(?:net|tls|dns|dgram|http|https)(?:\/|$)/
 const MAY_TOUCH_SYSTEM =
-  /^packages\/(?:kernel\/src\/system-|cli\/|testing\/|smtp-listener\/src\/|store-lmdb\/src\/owner-lock|dns\/src\/socket-)/
+  /^packages\/(?:kernel\/src\/system-|mailwright\/src\/system-|cli\/|testing\/|smtp-listener\/src\/|store-lmdb\/src\/owner-lock|dns\/src\/socket-)/
 
 interface SourceFile {
   readonly path: string

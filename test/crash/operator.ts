@@ -1,6 +1,6 @@
 /** An operator at the spool of a running server: makes everything due, and looks whether something is left. */
 import { EventHub, systemClock } from '@mailwright/kernel'
-import { lmdbStore } from '@mailwright/store-lmdb'
+import { spoolStore } from 'mailwright'
 
 /** How often, every 50 ms, before we give up. */
 const MOST_LOOKS = 400
@@ -9,10 +9,10 @@ const FLUSH_EVERY = 5
 
 /** Resolves when the queue is empty; rejects with what is left after 20 s. */
 export async function emptyQueue(directory: string): Promise<void> {
-  const store = lmdbStore({ directory, access: 'operator' })
+  const store = spoolStore({ directory, access: 'operator' })
   await store.open(new EventHub(systemClock()))
   try {
-    for (let look = 0; (await store.stats()).messages > 0; look++) {
+    for (let look = 0; (await store.entries({ limit: 1 })).length > 0; look++) {
       if (look === MOST_LOOKS) throw new Error(`still queued: ${JSON.stringify(await store.entries({ limit: 3 }))}`)
       if (look % FLUSH_EVERY === 0) await store.reschedule({}, systemClock().now())
       await new Promise((resolve) => setTimeout(resolve, 50))

@@ -9,6 +9,8 @@ import { rawClient } from '../support/raw-client.ts'
 
 /** Of 100 messages, how many are too large to be kept in the database. */
 const LARGE = 12
+/** How long a client waits for any answer. */
+const PATIENCE_MS = 5_000
 
 export interface Senders {
   /** Message-IDs that the server has taken responsibility for. */
@@ -27,7 +29,10 @@ export function senders(random: Random, recipients: readonly string[]): Senders 
 
   /** One connection, until it breaks or so many messages are sent. Returns how many were taken. */
   async function connection(port: number, most: number): Promise<number> {
-    const client = rawClient(connect({ port, host: '127.0.0.1', noDelay: true }))
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    // A connection may be lost between two processes: nobody will ever answer it.
+    socket.setTimeout(PATIENCE_MS, () => socket.destroy())
+    const client = rawClient(socket)
     let taken = 0
     if ((await client.reply()) === undefined) return taken
     client.send('EHLO sender.example\r\n')

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 const CLI = fileURLToPath(new URL('../../packages/cli/src/cli.ts', import.meta.url))
 
 export interface Victim {
+  readonly pid: number
   /** Where it listens; undefined when it ended before it did. */
   readonly listening: Promise<number | undefined>
   /** What it has written, but for where it listens. */
@@ -38,6 +39,7 @@ export function startVictim(args: readonly string[], env: Readonly<Record<string
     listening.resolve(undefined)
   })
   return {
+    pid: child.pid!,
     listening: listening.promise,
     complaints: () => said.replace(/^mailwright: listening on .*\n/gm, ''),
     async kill(): Promise<void> {

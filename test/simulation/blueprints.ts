@@ -20,7 +20,7 @@ import {
   rejectUnlistedRecipient,
   restrictions,
 } from '@mailwright/policy'
-import { messageQueue, type RetrySchedule } from '@mailwright/queue'
+import { type MessageQueue, messageQueue, type RetrySchedule } from '@mailwright/queue'
 import { createRouter, fixedRouter } from '@mailwright/router'
 import { smtpListener } from '@mailwright/smtp-listener'
 import { smtpTransport } from '@mailwright/smtp-transport'
@@ -62,10 +62,13 @@ export interface ExchangeParts extends Common {
   readonly unknownUsers: 'refused' | 'bounced'
   readonly local: Transport
   readonly around: (transport: Transport) => Transport
+  /** Told what an operator would work with. */
+  readonly queue?: (queue: MessageQueue) => void
 }
 
 /** An MX for home.example that also sends the relay's mail to everybody else. */
-export function exchange({ environment, store, retry, moods, unknownUsers, local, around }: ExchangeParts): Mta {
+export function exchange(parts: ExchangeParts): Mta {
+  const { environment, store, retry, moods, unknownUsers, local, around } = parts
   const hostname = 'b.relay.example'
   const mta = createMta({ name: 'b', environment })
   const mailboxes = new Set(['ann', 'bob', 'full', 'barred'].map((name) => `${name}@home.example`))
@@ -74,6 +77,7 @@ export function exchange({ environment, store, retry, moods, unknownUsers, local
   const queue = mta.use(
     messageQueue({ hostname, store, retry, router, transports: { local: around(local), smtp: around(smtp) } }),
   )
+  parts.queue?.(queue)
   const unlisted = unknownUsers === 'refused' ? [rejectUnlistedRecipient(router)] : []
   const policies = [
     restrictions([...unlisted, permitNetworks([`${A_HOST}/32`]), rejectUnauthorizedDestination(router)]),

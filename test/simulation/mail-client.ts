@@ -80,7 +80,8 @@ async function submit(
 function* commandsFor(letter: Letter): Generator<readonly [string, string]> {
   yield ['', '220']
   yield ['EHLO client.example\r\n', '250']
-  yield [`MAIL FROM:<${letter.sender}>\r\n`, '250']
+  const holdFor = letter.holdFor === undefined ? '' : ` HOLDFOR=${letter.holdFor}`
+  yield [`MAIL FROM:<${letter.sender}>${holdFor}\r\n`, '250']
   for (const recipient of letter.recipients) yield [`RCPT TO:<${recipient}>\r\n`, '250']
   yield ['DATA\r\n', '354']
   const stuffer = dotStuffer()

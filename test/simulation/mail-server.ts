@@ -6,6 +6,7 @@ import {
   type Environment,
   type Events,
   formatMailbox,
+  hasCode,
   type MailEvent,
   type MessageSource,
   type QueueStore,
@@ -18,7 +19,7 @@ import { between, chance } from './dice.ts'
 import type { Ledger } from './ledger.ts'
 import { beginLife, type Life, never, type Surroundings } from './life.ts'
 import { senderOf } from './mailboxes.ts'
-import { type MortalStore, mortalStore, type StoreWitness } from './mortal-store.ts'
+import { type MortalStore, mortalStore, type Side, type StoreWitness } from './mortal-store.ts'
 import type { Crash, ServerPlan } from './scenario.ts'
 
 /** What a life of a server is made of. */
@@ -46,6 +47,14 @@ export interface MailServerOptions {
   readonly heard: (event: MailEvent) => void
   /** Something went wrong that never may. */
   readonly problem: (what: string) => void
+  /** Somebody who chooses the moment of a crash himself, and how long the disk takes. */
+  readonly adversary?: Adversary | undefined
+}
+
+/** What `mortalStore` asks; the delay is in ms. */
+export interface Adversary {
+  passing(operation: string, side: Side): void
+  lag(operation: string, side: Side): number
 }
 
 /** The field by which a stored message tells the connection it came by. */
@@ -96,7 +105,7 @@ export class MailServer {
   }
 
   async #boot(): Promise<void> {
-    const { plan, surroundings, random, tell } = this.#options
+    const { plan, surroundings, random, tell, adversary } = this.#options
     this.#busy = 'yes'
     this.#stopping = false
     const number = ++this.#lives
@@ -112,7 +121,10 @@ export class MailServer {
         if (fails === 'yes') this.#failures += 1
         return fails
       },
-      lag: () => {
+      passing: adversary && ((operation, side) => adversary.passing(operation, side)),
+      lag: (operation, side) => {
+        const slow = adversary?.lag(operation, side) ?? 0
+        if (slow > 0) return sleep(life.environment.clock, slow, STEADFAST)
         if (chance(storage, this.#options.troubled() === 'yes' ? plan.storeLag : 0) === 'no') return undefined
         return sleep(life.environment.clock, between(storage, 1, LONGEST_LAG_MS), STEADFAST)
       },
@@ -151,6 +163,11 @@ export class MailServer {
     this.#later(RESTART_MS)
   }
 
+  /** Dies of something else than its store, if it lives. */
+  crash(why: string, downForMs: number): void {
+    if (this.#life?.alive === true) this.#die(why, downForMs)
+  }
+
   /** The process is gone between two instructions. */
   #die(why: string, downForMs: number): void {
     const { ledger, name, store, tell, problem } = this.#options
@@ -169,9 +186,15 @@ export class MailServer {
   }
 
   #later(ms: number): void {
-    const { surroundings, problem, name } = this.#options
+    const { surroundings, problem, name, tell } = this.#options
     surroundings.clock.after(ms, () => {
-      this.#boot().catch((error: unknown) => problem(`${name} does not start: ${String(error)}`))
+      this.#boot().catch((error: unknown) => {
+        if (!hasCode(error, 'ERR_MAILWRIGHT_STORE')) return problem(`${name} does not start: ${String(error)}`)
+        // As a service manager does.
+        tell(`does not start, and is started again: ${String(error)}`)
+        this.#life?.end()
+        this.#later(RESTART_MS)
+      })
     })
   }
 

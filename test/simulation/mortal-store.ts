@@ -36,6 +36,9 @@ export interface StoreWitness {
   settled(claim: Claim, settlement: Settlement): void
 }
 
+/** On which side of an effect. */
+export type Side = 'before' | 'after'
+
 export interface MortalStoreOptions {
   readonly inner: QueueStore
   readonly life: Life
@@ -44,7 +47,9 @@ export interface MortalStoreOptions {
   /** Asked at each operation: whether it fails, with nothing done. */
   readonly fails: (operation: string) => 'yes' | 'no'
   /** How long it takes, before and again after the effect. */
-  readonly lag: (operation: string) => Promise<void> | undefined
+  readonly lag: (operation: string, side: Side) => Promise<void> | undefined
+  /** Told when an operation begins, and when it has taken effect: the life may end of it. */
+  readonly passing?: ((operation: string, side: Side) => void) | undefined
   /** Ends the life. */
   readonly die: (why: string, crash: Crash) => void
 }
@@ -70,14 +75,17 @@ export function mortalStore(options: MortalStoreOptions): MortalStore {
     }
     if (!fatal && options.fails(operation) === 'yes')
       throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the disk failed at ${operation}`)
-    await options.lag(operation)
+    options.passing?.(operation, 'before')
+    if (!life.alive) return never()
+    await options.lag(operation, 'before')
     if (!life.alive) return never()
     const working = work()
     underway.add(working)
     try {
       const result = await working
       effect?.(result)
-      await options.lag(operation)
+      if (life.alive) options.passing?.(operation, 'after')
+      await options.lag(operation, 'after')
       if (fatal && life.alive) options.die(`after ${operation}`, crash)
       return life.alive ? result : never()
     } catch (error) {

@@ -45,6 +45,8 @@ export interface Letter {
   readonly body: string
   /** ms after the beginning. */
   readonly at: number
+  /** Not to be delivered before so many seconds have passed (RFC 4865). */
+  readonly holdFor?: number
 }
 
 /** A server's store dies at the so-manieth operation of this kind in a life, before or after it took effect. */

@@ -19,4 +19,5 @@ export type { RetriedMail, RetryException, RetryOptions } from './retry-rules.ts
 export * from './scheduler.ts'
 export type { StreamsOption } from './streams.ts'
 export * from './suppressing-router.ts'
+export * from './united-stores.ts'
 export type { VerpOptions } from './verp-sender.ts'

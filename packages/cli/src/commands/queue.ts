@@ -1,5 +1,5 @@
 import { EventHub } from '@mailwright/kernel'
-import { lmdbStore } from '@mailwright/store-lmdb'
+import { spoolStore } from 'mailwright/spool-store'
 import { type Command, UsageError } from '../command.ts'
 import { CHANGING } from '../queue/changing.ts'
 import { assertTaken, type Flags, readFlags } from '../queue/flags.ts'
@@ -44,7 +44,7 @@ async function onStore(
   const selection = known.takes.includes('sender') ? selectionOf(flags, ids, now) : {}
   if (known.changes && Object.keys(selection).length === 0 && !flags.all)
     throw new UsageError(`queue ${action} wants message ids, filters such as --sender or --older-than, or --all`)
-  const store = lmdbStore({ directory: flags.spool, access: 'operator' })
+  const store = spoolStore({ directory: flags.spool, access: 'operator' })
   await store.open(new EventHub({ now: () => Date.now(), after: () => ({ cancel() {}, refresh() {} }) }))
   try {
     await known.run({ name: action, store, selection, ids, flags, now })

@@ -1,18 +1,25 @@
 import { hostname } from 'node:os'
 import { parseArgs } from 'node:util'
 import { hasCode } from '@mailwright/core'
+import type { Mta } from '@mailwright/kernel'
 import { fileSuppressions } from '@mailwright/queue'
-import { lmdbStore } from '@mailwright/store-lmdb'
-import { type RelayServer, type RelayServerOptions, relayServer } from 'mailwright'
+import {
+  concurrencyShare,
+  type RelayServer,
+  type RelayServerOptions,
+  relayServer,
+  spoolStore,
+  type Worker,
+} from 'mailwright'
 import { type Command, hostAndPort, UsageError } from '../command.ts'
 import { logLevel } from '../log-level.ts'
 import { suppressionFile } from '../queue/suppressing.ts'
-import { serve } from '../serve.ts'
+import { serve, serveByWorkers, workerCount } from '../serve.ts'
 
 /** A durable relay without a configuration file. */
 export const relay: Command = {
   usage:
-    'relay --listen HOST:PORT --next-hop HOST:PORT|mx --spool DIR [--allow CIDR]... [--hostname NAME] [--log-level LEVEL]',
+    'relay --listen HOST:PORT --next-hop HOST:PORT|mx --spool DIR [--workers N] [--allow CIDR]... [--hostname NAME] [--log-level LEVEL]',
   summary: 'A durable relay: queue in DIR, everything goes to the next hop. Takes mail from loopback, or from CIDR.',
   async run(args): Promise<void> {
     const { values } = parseArgs({
@@ -21,6 +28,7 @@ export const relay: Command = {
         listen: { type: 'string' },
         'next-hop': { type: 'string' },
         spool: { type: 'string' },
+        workers: { type: 'string', default: '1' },
         allow: { type: 'string', multiple: true },
         hostname: { type: 'string', default: hostname() },
         'log-level': { type: 'string', default: 'info' },
@@ -30,15 +38,23 @@ export const relay: Command = {
     if (listen === undefined || nextHop === undefined || spool === undefined)
       throw new UsageError(`usage: mailwright ${relay.usage}`)
     const level = logLevel(values['log-level'])
-    const { mta } = assemble({
+    const workers = workerCount(values.workers)
+    const options = {
       hostname: values.hostname,
       listen: hostAndPort(listen, '--listen'),
       nextHop: nextHop === 'mx' ? 'mx' : bracketed(nextHop),
-      store: lmdbStore({ directory: spool }),
-      queue: { suppressions: fileSuppressions({ file: suppressionFile(spool) }) },
       ...(values.allow === undefined ? {} : { allow: values.allow }),
-    })
-    await serve(mta, level)
+    }
+    const server = (worker?: Worker): Mta =>
+      assemble({
+        ...options,
+        store: spoolStore({ directory: spool, worker }),
+        queue: { ...concurrencyShare(worker), suppressions: fileSuppressions({ file: suppressionFile(spool) }) },
+      }).mta
+    // Made here, too, if there are workers: what it cannot work with is wrong usage, and nothing has started yet.
+    const mta = server()
+    if (workers === 1) await serve(mta, level)
+    else await serveByWorkers(workers, level, server)
   },
 }
 
