@@ -104,9 +104,12 @@ describe('the ages of mail', () => {
     await transaction(() => ages.change(LANE, 0, 1))
     ages.flow(LANE, 0, -1)
     await transaction(() => ages.change(LANE, 0, 1))
+    await ages.fold(transaction)
+    expect(await count()).toEqual([[LANE, 0, 2]])
+    await transaction(() => ages.change(LANE, 0, 1))
     await Promise.all([ages.fold(transaction), ...ages.writeFlow()])
     ages.landed(LANE, 0)
-    expect(await count()).toEqual([[LANE, 0, 1]])
+    expect(await count()).toEqual([[LANE, 0, 2]])
   })
 
   it('are right where mail comes while they are being folded, and where that fails', async () => {

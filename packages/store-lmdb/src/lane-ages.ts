@@ -91,7 +91,9 @@ export class LaneAges {
       cell.dirty = false
       if (cell.flow === cell.written) continue
       cell.written = cell.flow
-      writes.push(this.#write([cell.lane, cell.slot, this.#generation], cell.flow))
+      const write = this.#write([cell.lane, cell.slot, this.#generation], cell.flow)
+      if (cell.pending === 0) keepUntil(write, cell)
+      writes.push(write)
     }
     return writes
   }
@@ -255,6 +257,15 @@ export class LaneAges {
 
 function slotOf(arrivedAt: number): number {
   return Math.floor(arrivedAt / SLOT_MS)
+}
+
+/** What takes a change back is under way like any other, although nobody waits for it. */
+function keepUntil(write: Promise<unknown>, cell: Cell): void {
+  const landed = (): void => {
+    cell.pending -= 1
+  }
+  cell.pending += 1
+  write.then(landed, landed)
 }
 
 /** Nothing of it is queued, and the disk says what memory says. */
