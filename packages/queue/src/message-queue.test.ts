@@ -2,7 +2,8 @@ import { type Block, type Lifecycle, reply, type Transport } from '@mailwright/c
 import { deferred, delivered, mailbox, testEnvironment, testJob, testScope } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { memoryStore } from './memory-store.ts'
-import { type MessageQueueOptions, messageQueue } from './message-queue.ts'
+import { messageQueue } from './message-queue.ts'
+import type { MessageQueueOptions } from './queue-options.ts'
 import { retryAfter } from './retry.ts'
 import { addressees, CALL, caredFor, queueBench, routerOf, startedQueue } from './testing-support/queue-bench.ts'
 

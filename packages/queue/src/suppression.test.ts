@@ -3,12 +3,10 @@ import { appendFile, mkdtemp, readFile, rename, rm, utimes, writeFile } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Mailbox, MailwrightError, type Routing, type Suppression, type SuppressionList } from '@mailwright/core'
-import { failed, mailbox, testEnvironment, testScope } from '@mailwright/testing'
+import { mailbox, testEnvironment } from '@mailwright/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { fileSuppressions } from './file-suppressions.ts'
-import { memoryStore } from './memory-store.ts'
 import { memorySuppressions } from './memory-suppressions.ts'
-import { messageQueue } from './message-queue.ts'
 import { retryAfter } from './retry.ts'
 import { suppressing } from './suppressing-router.ts'
 import { addressees, CALL, caredFor, routerOf } from './testing-support/queue-bench.ts'
@@ -298,65 +296,5 @@ describe('a queue with a suppression list', () => {
     await queue.requeue({})
     await clock.settle()
     expect(smtp.jobs.map(addressees)).toEqual([['ann@example.org'], ['sender@example.net']])
-  })
-})
-
-describe('a queue that learns from bounces', () => {
-  const settled = (category: 'unknown-recipient' | 'spam' | undefined, outcome = failed('550 5.1.1 no such user')) =>
-    ({
-      type: 'recipient.settled',
-      message: 'm1',
-      recipient: { id: 1, address: ANN, original: ANN },
-      sender: mailbox('sender@example.net'),
-      lane: { transport: 'smtp', destination: 'example.org' },
-      outcome: { ...outcome, remote: { host: 'mx.example.org', code: 550, lines: ['5.1.1 no such user'] } },
-      attempt: 1,
-      delays: { queued: 0, attempt: 0 },
-      category,
-    }) as const
-
-  it('suppresses those who fail with an answer of the categories given, and no others', async () => {
-    const suppressions = memorySuppressions()
-    const { scope, clock } = await started({ suppressions, suppressAfter: ['unknown-recipient'] })
-    scope.events.emit(settled(undefined))
-    scope.events.emit(settled('spam'))
-    await scope.idle()
-    expect(await suppressions.find(ANN, clock.now())).toBeUndefined()
-    scope.events.emit(settled('unknown-recipient'))
-    await scope.idle()
-    expect(await suppressions.find(ANN, clock.now())).toEqual({
-      address: ANN,
-      cause: 'bounce',
-      reason: '550 5.1.1 no such user',
-      since: clock.now(),
-    })
-  })
-
-  it('does not listen unless it was asked to', async () => {
-    const suppressions = memorySuppressions()
-    const { scope, clock } = await started({ suppressions })
-    scope.events.emit(settled('unknown-recipient'))
-    await scope.idle()
-    expect(await suppressions.find(ANN, clock.now())).toBeUndefined()
-  })
-
-  it('goes on when the list cannot be written, and says so', async () => {
-    const add: SuppressionList['add'] = async () => {
-      throw new MailwrightError('ERR_MAILWRIGHT_STORE', 'the disk is full')
-    }
-    const { scope, failures } = await started({
-      suppressions: { ...memorySuppressions(), add },
-      suppressAfter: ['unknown-recipient'],
-    })
-    scope.events.emit(settled('unknown-recipient'))
-    await scope.idle()
-    expect(failures()).toEqual(['suppressing a recipient'])
-  })
-
-  it('needs a list to write to', () => {
-    const options = { hostname: 'mx.example.org', store: memoryStore(), router: routerOf(), transports: {} }
-    expect(() => messageQueue({ ...options, suppressAfter: ['spam'] }).create(testScope())).toThrow(
-      'wants suppressions',
-    )
   })
 })

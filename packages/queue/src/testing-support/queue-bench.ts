@@ -24,7 +24,8 @@ import {
   testScope,
 } from '@mailwright/testing'
 import { afterEach, expect } from 'vitest'
-import { type MessageQueue, type MessageQueueOptions, messageQueue } from '../message-queue.ts'
+import { type MessageQueue, messageQueue } from '../message-queue.ts'
+import type { MessageQueueOptions } from '../queue-options.ts'
 import { type Faults, faultyStore } from './faulty-store.ts'
 
 export const CALL: Call = { signal: new AbortController().signal }
