@@ -8,7 +8,7 @@ import {
   sameOutcome,
   type Transport,
 } from '@mailwright/core'
-import { createMta } from '@mailwright/kernel'
+import { createMta, type Mta } from '@mailwright/kernel'
 import { type MessageQueue, type MessageQueueOptions, messageQueue } from '@mailwright/queue'
 import { redisStore } from '@mailwright/redis'
 import { fixedRouter } from '@mailwright/router'
@@ -43,7 +43,7 @@ function gate(): Gate {
 interface Node {
   readonly queue: MessageQueue
   readonly transport: Gate
-  readonly stop: () => Promise<void>
+  readonly mta: Mta
 }
 
 async function node(path: string, options: Partial<MessageQueueOptions> = {}): Promise<Node> {
@@ -63,7 +63,7 @@ async function node(path: string, options: Partial<MessageQueueOptions> = {}): P
     transport.open()
     return mta.stop()
   })
-  return { queue, transport, stop: () => mta.stop() }
+  return { queue, transport, mta }
 }
 
 let jobs = 0
@@ -100,7 +100,7 @@ withServer('servers that share a queue', () => {
     await take(leaving, 8)
     await expect.poll(() => leaving.transport.begun.length).toBe(1)
     staying.transport.open()
-    const stopped = leaving.stop()
+    const stopped = leaving.mta.stop()
     leaving.transport.open()
     await stopped
     await expect.poll(() => staying.queue.stats()).toMatchObject({ messages: 0, claimed: 0 })
@@ -126,6 +126,22 @@ withServer('servers that share a queue', () => {
     await busy.queue.release({})
     await expect.poll(() => desk.queue.stats()).toMatchObject({ messages: 0 })
     expect(busy.transport.begun.length + desk.transport.begun.length).toBe(4)
+  })
+
+  it('try nothing while one of them was told to suspend all mail', async () => {
+    const { path } = await redisServer()
+    const desk = await node(path)
+    const other = await node(path)
+    for (const each of [desk, other]) each.transport.open()
+    const told = new Promise((resolve) => other.mta.events.subscribe(resolve, (type) => type === 'queue.suspended'))
+    await desk.queue.suspend({ kind: 'everything' }, { reason: 'moving house' })
+    await told
+    await take(other, 3)
+    await take(desk, 3)
+    expect(await other.queue.stats()).toMatchObject({ messages: 6, claimed: 0 })
+    await other.queue.resume({ kind: 'everything' })
+    await expect.poll(() => desk.queue.stats()).toMatchObject({ messages: 0 })
+    expect(new Set([...desk.transport.begun, ...other.transport.begun]).size).toBe(6)
   })
 
   it('settle what they delivered while their server was away, and deliver nothing twice', async () => {

@@ -1,9 +1,10 @@
 /** Handing out entries. A lease is in the server and ends by its clock; who holds one that ended may settle until another claims. */
 import type { Claim, ClaimQuery, LaneDue, LaneQuery } from '@mailwright/core'
 import type { Argument } from './link.ts'
+import { CLAIM, GIVE_BACK, LANES, NEXT_DUE, RENEW } from './mail-scripts.ts'
 import { numberOf, type RawRow, readClaimedRow, textOf } from './record.ts'
-import { CLAIM, GIVE_BACK, LANES, LEAVE, NEXT_DUE, RENEW } from './scripts.ts'
 import { claimLost, type StoreParts } from './store-parts.ts'
+import { LEAVE } from './upkeep-scripts.ts'
 
 /** Bytes of bodies in one answer. What is beyond is fetched when its attempt reads it. */
 const MOST_BODY_BYTES = 1_048_576

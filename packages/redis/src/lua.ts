@@ -4,6 +4,7 @@
  * sent twice is done once. Whatever may be refused for want of memory (a script's first write) leaves nothing behind.
  */
 import { INSTRUCTED_LANE } from '@mailwright/core'
+import { type Script, script } from './script.ts'
 
 /** Answers kept for each node, the latest ones: more than a node ever has under way. */
 export const REMEMBERED_ANSWERS = 4_096
@@ -176,7 +177,7 @@ local function remember(answer)
 end`
 
 /** In front of every script of the queue: `KEYS[1]` is the queue, `ARGV[1]` the node, `ARGV[2]` the number of its request. */
-export const LIBRARY: string = [
+const LIBRARY: string = [
   'local base, call = KEYS[1], redis.call',
   CLOCK,
   ENTRIES,
@@ -185,3 +186,8 @@ export const LIBRARY: string = [
   MESSAGES,
   ANSWERS,
 ].join('\n')
+
+/** A script of the queue. */
+export function queueScript(lua: string): Script {
+  return script(`${LIBRARY}\n${lua}`)
+}

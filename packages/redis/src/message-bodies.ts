@@ -10,7 +10,7 @@ import {
 import type { BodyStore, BodyWriter } from './body-store.ts'
 import type { Link } from './link.ts'
 import { type BodyPlace, bytesOf, isSet, numberOf, textOf } from './record.ts'
-import { READ } from './scripts.ts'
+import { READ } from './upkeep-scripts.ts'
 
 /** A body where it belongs, before its message is stored. */
 export interface Brought {

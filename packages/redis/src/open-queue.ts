@@ -1,23 +1,24 @@
 /** Opening a queue on a server, and everything that works on it, put together. */
-import type { Arrival, Events } from '@mailwright/core'
-import { MailwrightError } from '@mailwright/core'
+import { type Arrival, type Events, MailwrightError } from '@mailwright/core'
 import { Cluster } from 'ioredis'
+import type { BodyStore } from './body-store.ts'
 import { Claiming } from './claiming.ts'
 import { makeClient, makeSubscriber, type RedisClient } from './connection.ts'
 import { isStorageFull, storeFailure } from './failure.ts'
 import { LIFE, Link } from './link.ts'
+import { CLAIM, LANES, NEXT_DUE, PUT, RENEW, SETTLE } from './mail-scripts.ts'
 import { MessageBodies } from './message-bodies.ts'
 import { Operating } from './operating.ts'
 import { type RedisStoreOptions, settingsOf } from './options.ts'
 import { Putting } from './putting.ts'
 import { Quarantine } from './quarantine.ts'
 import { RedisBodies } from './redis-bodies.ts'
-import { CLAIM, END_LIVES, LANES, NEXT_DUE, OPEN, PUT, RENEW, SETTLE, STRAYS } from './scripts.ts'
 import { ServerClock } from './server-clock.ts'
 import { ServerRoom } from './server-room.ts'
 import { Settling } from './settling.ts'
-import { unsafeSettings } from './start-checks.ts'
+import { SafetyWatch } from './start-checks.ts'
 import type { StoreParts } from './store-parts.ts'
+import { END_LIVES, OPEN, STRAYS } from './upkeep-scripts.ts'
 import { WakeChannel } from './wake-channel.ts'
 
 /** How things are written. A queue written otherwise is left alone. */
@@ -84,14 +85,9 @@ export async function openQueue(
   }
   const putting = new Putting(parts)
   const claiming = new Claiming(parts)
-  const known = new Set<string>()
-  const check = async (): Promise<void> => {
-    for (const problem of await unsafeSettings(client, settings.durability)) {
-      if (known.has(problem)) continue
-      known.add(problem)
-      events.emit({ type: 'store.unsafe', store, problem })
-    }
-  }
+  const safety = new SafetyWatch(client, settings.durability, (problem) =>
+    events.emit({ type: 'store.unsafe', store, problem }),
+  )
   /** The server is back: perhaps another one, and perhaps with mail that others put meanwhile. */
   const returned = async (): Promise<void> => {
     // Before anybody can claim it.
@@ -99,26 +95,20 @@ export async function openQueue(
     room.tell()
     await link.load(SCRIPTS)
     announce('mail')
-    await check()
+    await safety.look()
   }
   const life = settings.node === undefined ? [] : [`${store}:node:${settings.node}`]
   const wake = new WakeChannel(makeSubscriber(options), [`${store}:wake`, ...life], link.node, announce, report)
   await link.open()
   try {
-    await check()
+    await safety.look()
     await link.load(SCRIPTS)
-    const [format, messages, corrupt] = (await link.run(OPEN, [FORMAT])) as readonly [string, number, string | null]
-    if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the queue has format ${format}`)
-    await bodyStore.prepare()
-    const strays = await bodyStore.sweep(async (stored) => {
-      const pairs = stored.flatMap(({ message, name }) => [message, name])
-      return (await link.run(STRAYS, pairs)) as readonly string[]
-    })
+    const recovered = await recover(link, bodyStore)
     if (settings.node !== undefined && (await isAlone(client, life[0]!)))
       await link.run(END_LIVES, [`${settings.node}${LIFE}`])
     await wake.open()
     isOpen = true
-    events.emit({ type: 'store.recovered', messages, strays, corrupt: Number(corrupt) })
+    events.emit({ type: 'store.recovered', ...recovered })
   } catch (error) {
     wake.close()
     link.close()
@@ -141,6 +131,24 @@ export async function openQueue(
       link.close()
     },
   }
+}
+
+interface Recovered {
+  readonly messages: number
+  readonly strays: number
+  readonly corrupt: number
+}
+
+/** Removes bodies that belong to no message, and says what there is. */
+async function recover(link: Link, bodies: BodyStore): Promise<Recovered> {
+  const [format, messages, corrupt] = (await link.run(OPEN, [FORMAT])) as readonly [string, number, string | null]
+  if (format !== FORMAT) throw new MailwrightError('ERR_MAILWRIGHT_STORE', `the queue has format ${format}`)
+  await bodies.prepare()
+  const strays = await bodies.sweep(async (stored) => {
+    const pairs = stored.flatMap(({ message, name }) => [message, name])
+    return (await link.run(STRAYS, pairs)) as readonly string[]
+  })
+  return { messages, strays, corrupt: Number(corrupt) }
 }
 
 /**

@@ -18,9 +18,9 @@ import {
 } from '@mailwright/core'
 import type { Link } from './link.ts'
 import type { MessageBodies } from './message-bodies.ts'
+import { CHANGE, LIST, LOOK_UP, RESUME, SHAPE, STATS, SUSPEND, SUSPENSIONS, TELL } from './operator-scripts.ts'
 import type { Quarantine } from './quarantine.ts'
 import { assertTime, type RawRow, type Row, readRow, textOf } from './record.ts'
-import { CHANGE, LIST, LOOK_UP, RESUME, SHAPE, STATS, SUSPEND, SUSPENSIONS, TELL } from './scripts.ts'
 import type { StoreParts } from './store-parts.ts'
 
 /** Messages read at once. */

@@ -14,9 +14,9 @@ import {
 } from '@mailwright/core'
 import { changedNothing } from './failure.ts'
 import type { Argument } from './link.ts'
+import { PUT, WITHDRAW } from './mail-scripts.ts'
 import type { Brought } from './message-bodies.ts'
 import { assertStorable, isClaimed, messageArguments } from './record.ts'
-import { PUT, WITHDRAW } from './scripts.ts'
 import { bodyGone, type StoreParts } from './store-parts.ts'
 
 /** A put nobody knows the end of. */

@@ -4,8 +4,8 @@
  */
 import type { MailEvent } from '@mailwright/core'
 import type { Link } from './link.ts'
+import { SET_ASIDE } from './operator-scripts.ts'
 import { type RawRow, textOf } from './record.ts'
-import { SET_ASIDE } from './scripts.ts'
 
 export class Quarantine {
   readonly #link: Link

@@ -7,7 +7,7 @@ import { type Awaitable, type Call, MailwrightError } from '@mailwright/core'
 import type { BodyStore, BodyWriter } from './body-store.ts'
 import type { Link } from './link.ts'
 import { bytesOf } from './record.ts'
-import { DROP_BODY, READ_BODY, WRITE_BODY } from './scripts.ts'
+import { DROP_BODY, READ_BODY, WRITE_BODY } from './upkeep-scripts.ts'
 
 const CHUNK = 256 * 1024
 

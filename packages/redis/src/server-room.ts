@@ -5,7 +5,7 @@
 import type { Reply, TransientCode } from '@mailwright/core'
 import { STORAGE_AWAY, STORAGE_FULL } from './failure.ts'
 import type { Link } from './link.ts'
-import { TRY_TO_WRITE } from './scripts.ts'
+import { TRY_TO_WRITE } from './upkeep-scripts.ts'
 
 export class ServerRoom {
   readonly #link: Link

@@ -12,9 +12,9 @@ import {
 } from '@mailwright/core'
 import { changedNothing } from './failure.ts'
 import type { Argument } from './link.ts'
+import { SETTLE } from './mail-scripts.ts'
 import type { Brought } from './message-bodies.ts'
 import { assertStorable, assertTime, messageArguments, pushEntry } from './record.ts'
-import { SETTLE } from './scripts.ts'
 import { bodyGone, claimLost, type StoreParts } from './store-parts.ts'
 
 const NEVER: Call = { signal: new AbortController().signal }

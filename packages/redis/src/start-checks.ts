@@ -13,12 +13,31 @@ export type Durability = 'always' | 'everysec'
 
 const OLDEST = 7
 
-/**
- * What is unsafe, in words for people; nothing when all is well.
- *
- * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when the server is too old.
- */
-export async function unsafeSettings(client: RedisClient, durability: Durability): Promise<readonly string[]> {
+/** Looks at a server, and tells each problem once. */
+export class SafetyWatch {
+  readonly #client: RedisClient
+  readonly #durability: Durability
+  readonly #tell: (problem: string) => void
+  readonly #known = new Set<string>()
+
+  constructor(client: RedisClient, durability: Durability, tell: (problem: string) => void) {
+    this.#client = client
+    this.#durability = durability
+    this.#tell = tell
+  }
+
+  /** @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when the server is too old. */
+  async look(): Promise<void> {
+    for (const problem of await unsafeSettings(this.#client, this.#durability)) {
+      if (this.#known.has(problem)) continue
+      this.#known.add(problem)
+      this.#tell(problem)
+    }
+  }
+}
+
+/** What is unsafe, in words for people; nothing when all is well. */
+async function unsafeSettings(client: RedisClient, durability: Durability): Promise<readonly string[]> {
   const version = versionOf(String(await client.call('INFO', 'server')))
   if (version !== undefined && version < OLDEST)
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `Redis ${OLDEST} or Valkey is needed, not Redis ${version}`)
