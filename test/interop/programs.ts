@@ -12,6 +12,14 @@ export function missing(...programs: readonly string[]): boolean {
   return !required() && programs.some((program) => !isInstalled(program))
 }
 
+/** Debian's Python, which has Debian's modules. */
+export const PYTHON = '/usr/bin/python3'
+
+/** The same for a module of Debian's Python. */
+export function missingModule(name: string): boolean {
+  return !required() && spawnSync(PYTHON, ['-c', `import ${name}`]).status !== 0
+}
+
 /** The same for tests that only root can run. */
 export function notRoot(): boolean {
   return !required() && process.getuid?.() !== 0

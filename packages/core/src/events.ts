@@ -112,6 +112,35 @@ export type MailEvent =
     }
   /** A failed message whose sender is null: there is nobody to tell (RFC 5321 §4.5.5). */
   | { readonly type: 'message.undeliverable'; readonly message: MessageId; readonly recipients: readonly Recipient[] }
+  /**
+   * A report about mail of ours came back, from a server about its delivery or from a user's complaint: an event for
+   * each recipient reported. Unless the report is `signed`, what it says is a stranger's word.
+   */
+  | {
+      readonly type: 'notice.received'
+      readonly kind: 'bounce' | 'delay' | 'success' | 'complaint'
+      /** The message that brought the report. */
+      readonly message: MessageId
+      /** Whose mail it was: as our return path says, otherwise as reported. */
+      readonly recipient?: Mailbox | undefined
+      /** The sender that the mail left with, as far as that is known; without the recipient in a return path. */
+      readonly sender?: Mailbox | undefined
+      /** It came to a return path that only we can have made. */
+      readonly signed: boolean
+      /** RFC 3463, e.g. `5.1.1`. */
+      readonly status?: string | undefined
+      readonly diagnostic?: string | undefined
+      readonly remoteMta?: string | undefined
+      readonly reportingMta?: string | undefined
+      /** The ENVID that the mail was sent with. */
+      readonly envelopeId?: string | undefined
+      /** The Message-ID field of the mail. */
+      readonly messageId?: string | undefined
+      /** What a complaint is about: `abuse`, `opt-out`. */
+      readonly feedback?: string | undefined
+      /** Whether the recipient is not to be written to any more. */
+      readonly suppressed?: true | undefined
+    }
   /** Nothing of the message is left in the queue. */
   | { readonly type: 'message.removed'; readonly message: MessageId }
   /** The scheduler gave a destination up for a while, or took it up again. */

@@ -24,6 +24,10 @@ describe('a deferral in one line', () => {
   it('stays one line whatever they answered', () => {
     expect(deferralText(said({ lines: ['later\r\n250 ok'] }))).not.toMatch(/[\r\n]/)
   })
+
+  it('has an end, however much they answered', () => {
+    expect(deferralText(said({ lines: Array.from({ length: 128 }, () => 'x'.repeat(2_000)) }))).toHaveLength(1_000)
+  })
 })
 
 it('the deferred stay with what was said, those without an outcome as they were, and all others go', () => {

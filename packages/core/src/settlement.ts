@@ -51,11 +51,22 @@ export function movedEntries(
   return entries
 }
 
-/** A deferral or failure in one line: what they answered where they did, otherwise what we say. */
-export function deferralText(outcome: Pick<DeferredOutcome | FailedOutcome, 'reply' | 'remote'>): string {
-  const { remote } = outcome
-  if (remote === undefined) return replyLine(outcome.reply)
-  const text = remote.lines.join(' ')
-  const enhanced = remote.enhanced === undefined || text.startsWith(remote.enhanced) ? '' : `${remote.enhanced} `
-  return wireText(`${remote.code} ${enhanced}${text}`)
+/** How much of an answer is kept: a server may say 128 long lines. */
+const KEPT_TEXT = 1_000
+
+/** A deferral or failure in one line of at most 1,000 characters: what they answered where they did, otherwise what we say. */
+export function deferralText({ remote, reply }: Pick<DeferredOutcome | FailedOutcome, 'reply' | 'remote'>): string {
+  if (remote === undefined) return shortened(replyLine(reply))
+  const [first = ''] = remote.lines
+  const { code, enhanced } = remote
+  let text = enhanced === undefined || first.startsWith(enhanced) ? `${code}` : `${code} ${enhanced}`
+  for (const line of remote.lines) {
+    text += ` ${line}`
+    if (text.length >= KEPT_TEXT) break
+  }
+  return wireText(shortened(text))
+}
+
+function shortened(text: string): string {
+  return text.length <= KEPT_TEXT ? text : text.slice(0, KEPT_TEXT).toWellFormed()
 }

@@ -4,7 +4,14 @@ import { type Capability, type DeliveryJob, type OkOutcome, reply, sameOutcome, 
 const DISCARDED: OkOutcome = { status: 'ok', action: 'discarded', reply: reply(250, '2.0.0', 'discarded') }
 
 /** Whatever a sender asks of a delivery, there is none: nothing of it is broken. */
-const HONOURED: ReadonlySet<Capability> = new Set(['binarymime', 'dsn', 'mt-priority', 'requiretls', 'smtputf8'])
+const HONOURED: ReadonlySet<Capability> = new Set([
+  'binarymime',
+  'deliverby',
+  'dsn',
+  'mt-priority',
+  'requiretls',
+  'smtputf8',
+])
 
 /**
  * Answers every recipient with 250, action `discarded`, and keeps nothing. `name` is `'discard'` when not given.

@@ -51,8 +51,11 @@ const LOOP: FailedOutcome = { status: 'failed', reply: reply(554, '5.4.6', 'Mail
 /** Files of one job written at the same time: enough for them to share disk syncs. */
 const PARALLEL = 8
 
-/** Addresses and headers are written as they are, in UTF-8. Notices are the queue's: it hears who was served. */
-const HONOURED: ReadonlySet<Capability> = new Set(['dsn', 'smtputf8'])
+/**
+ * Addresses and headers are written as they are, in UTF-8. Notices are the queue's: it hears who was served. Here the mail
+ * has arrived: nothing is sent on that would have to hurry, or to be encrypted.
+ */
+const HONOURED: ReadonlySet<Capability> = new Set(['deliverby', 'dsn', 'mt-priority', 'requiretls', 'smtputf8'])
 
 /**
  * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when a table holds a path that is not absolute.

@@ -1,6 +1,13 @@
 import type { Authenticator } from '@mailwright/core'
 import { memoryStore } from '@mailwright/queue'
-import { dialogue, scriptedMx, type TestEnvironment, testAuthority, testEnvironment } from '@mailwright/testing'
+import {
+  dialogue,
+  scriptedMx,
+  type TestEnvironment,
+  testAuthority,
+  testEnvironment,
+  testJob,
+} from '@mailwright/testing'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { type SubmissionServer, submissionServer } from './submission-server.ts'
 import { client, LISTEN, started } from './test-support/world.ts'
@@ -81,5 +88,21 @@ describe('a submission server', () => {
     expect(mx.messages[0]!.data.toString()).toMatch(
       /with ESMTPSA id [\s\S]*\r\nDate: .*\r\nMessage-ID: <.*@mail\.example\.org>\r\nSubject: hello\r\n/,
     )
+  })
+
+  it('tells a user after four hours that a message is late', async () => {
+    const world = testEnvironment()
+    const { mta, queue } = server(world)
+    await started(mta, world)
+    const warnings: unknown[] = []
+    mta.events.subscribe(
+      (event) => void warnings.push(event),
+      (type) => type === 'message.bounced',
+    )
+    await queue.deliver(testJob({ sender: 'ann@example.org', arrivedAt: world.clock.now() }), call)
+    await world.clock.advance(4 * 3_600_000 - 1)
+    expect(warnings).toEqual([])
+    await world.clock.advance(2 * 3_600_000)
+    expect(warnings).toMatchObject([{ about: 'delay', sender: { local: 'ann' } }])
   })
 })

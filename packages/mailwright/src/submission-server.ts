@@ -61,7 +61,9 @@ export function submissionServer(options: SubmissionServerOptions): SubmissionSe
       ? createRouter({ hostname })
       : fixedRouter({ transport: 'smtp', destination: options.nextHop })
   const transports = { smtp: smtpTransport({ hostname, ...options.smtp }) }
-  const queue = mta.use(messageQueue({ hostname, store: options.store, router, transports, ...options.queue }))
+  // Who sends by hand waits for an answer: four hours are long enough not to know.
+  const settings = { warnAfter: '4h', ...options.queue } as const
+  const queue = mta.use(messageQueue({ hostname, store: options.store, router, transports, ...settings }))
   const policies = [
     ...(options.policies ?? []),
     restrictions([

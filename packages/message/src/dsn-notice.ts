@@ -1,44 +1,60 @@
 /** The part of a notice that people read: what happened, to whom, and in whose words. */
 import { formatMailbox, mailboxKey, wireText } from '@mailwright/core'
-import type { DsnKind, DsnRecipient, DsnReport } from './dsn.ts'
+import type { DsnRecipient, DsnReport } from './dsn.ts'
 import { remoteLine } from './dsn-fields.ts'
+import { fieldValue } from './head.ts'
+import type { NoticeFacts, NoticeRecipient } from './notice-template.ts'
 
 const WIDTH = 76
+/** The longest text a template gets to say. */
+const TEXT_LIMIT = 200_000
 
-const EXPLANATION: Readonly<Record<DsnKind, readonly string[]>> = {
-  failed: ['Your message could not be delivered to one or more recipients.', 'It will not be tried again.'],
-  delayed: [
-    'Your message could not be delivered yet to one or more recipients.',
-    'It will be tried again. You do not need to send it again.',
-  ],
-  delivered: ['Your message was delivered, or passed on, to the recipients below.'],
-  mixed: ['This is what became of your message for the recipients below.'],
+/** What a template is told of a report. */
+export function noticeFacts(report: DsnReport, returned: NoticeFacts['returned']): NoticeFacts {
+  const { original } = report
+  const subject = fieldValue(original.source.head, 'Subject')
+  return {
+    kind: report.kind,
+    hostname: wireText(report.hostname),
+    queueId: original.id,
+    sender: wireText(formatMailbox(original.sender)),
+    subject: subject === undefined ? undefined : wireText(subject),
+    arrivedAt: original.arrivedAt,
+    recipients: report.recipients.map(recipientFacts),
+    returned,
+  }
 }
 
-/** The text, with CRLF line ends and no line longer than a line of mail may be. */
-export function noticeText(report: DsnReport): string {
-  const lines = [`This is the mail system at host ${wireText(report.hostname)}.`, '', ...EXPLANATION[report.kind], '']
-  for (const about of report.recipients) lines.push(...wrap(`${nameOf(about)}: ${explain(about)}`), '')
-  return `${lines.join('\r\n')}\r\n`
+function recipientFacts(about: DsnRecipient): NoticeRecipient {
+  const { recipient } = about
+  const same = mailboxKey(recipient.address) === mailboxKey(recipient.original)
+  return {
+    address: wireText(formatMailbox(recipient.address)),
+    original: same ? undefined : wireText(formatMailbox(recipient.original)),
+    action: about.action,
+    host: about.remote === undefined ? undefined : wireText(about.remote.host),
+    said: wireText(remoteLine(about)),
+    retryUntil: about.retryUntil,
+  }
 }
 
-function nameOf({ recipient }: DsnRecipient): string {
-  const address = `<${formatMailbox(recipient.address)}>`
-  if (mailboxKey(recipient.address) === mailboxKey(recipient.original)) return address
-  return `${address} (expanded from <${formatMailbox(recipient.original)}>)`
+/** Text as a body: CRLF line ends, and no line longer than a line of mail may be. */
+export function bodyText(text: string): string {
+  const lines = text
+    .slice(0, TEXT_LIMIT)
+    .toWellFormed()
+    .trimEnd()
+    .split(/\r\n|\r|\n/)
+  return `${lines.flatMap(wrap).join('\r\n')}\r\n`
 }
 
-function explain(about: DsnRecipient): string {
-  const said = remoteLine(about)
-  if (about.remote !== undefined) return `host ${about.remote.host} said: ${said}`
-  return about.action === 'failed' || about.action === 'delayed' ? said : `${about.action}: ${said}`
-}
-
-/** Breaks a paragraph at blanks, and a word that would not fit into a line of mail anywhere. */
-function wrap(paragraph: string): string[] {
+/** Breaks a line at blanks, and a word that would not fit into a line of mail anywhere. */
+function wrap(text: string): string[] {
+  const clean = wireText(text)
+  if (clean.length <= WIDTH) return [clean.trimEnd()]
   const lines: string[] = []
   let line = ''
-  for (const word of wireText(paragraph).split(/[ \t]+/)) {
+  for (const word of clean.split(/[ \t]+/)) {
     for (const piece of word.match(/.{1,200}/gsu) ?? []) {
       if (line !== '' && line.length + 1 + piece.length > WIDTH) {
         lines.push(line)

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { buildDsn, type DsnOriginal, type DsnReport, dsnOptions } from './dsn.ts'
 import { fields, fieldValue, headLength } from './head.ts'
+import { ENGLISH_NOTICES, GERMAN_NOTICES, POSTMASTER_NOTICES, UNRETURNABLE_NOTICES } from './notice-words.ts'
 import { memorySource, messageSource } from './source.ts'
 
 const ANN: Mailbox = { local: 'ann', domain: 'example.org' }
@@ -183,6 +184,27 @@ describe('a notice of failure', () => {
     expect(dsnOptions(report(), buildDsn(report()))).toEqual({})
   })
 
+  it('gives the address that the sender named decoded', () => {
+    const given = (orcpt: string): string => {
+      const recipients = [{ recipient: { ...bob, orcpt }, action: 'failed', reply: reply(550, '5.1.1', 'no') } as const]
+      return status(report({ recipients }))[1]!.get('Original-Recipient')!
+    }
+    expect(given('rfc822;b+2Bob@example.net')).toBe('rfc822;b+ob@example.net')
+    expect(given('utf-8;j\\x{F6}rg@example.net')).toBe('utf-8;j\\x{F6}rg@example.net')
+    expect(given('utf-8;x\\x{D800}@example.net')).toBe('utf-8;x\\x{5C}x{D800}@example.net')
+    expect(given('no address')).toBe('rfc822; bob@example.net')
+  })
+
+  it('can be written for who reads no UTF-8, about an address in UTF-8', () => {
+    const address = { local: 'jörg', domain: 'bücher.example' }
+    const about = report({
+      recipients: [{ recipient: { ...bob, address }, action: 'failed', reply: reply(550, '5.1.1', 'no') }],
+    })
+    expect(parse(about).parts[1]!.type).toBe('message/delivery-status')
+    expect(status(about)[1]!.get('Final-Recipient')).toBe('utf-8; j\\x{F6}rg@b\\x{FC}cher.example')
+    expect(dsnOptions(about, buildDsn(about)).smtputf8).toBeUndefined()
+  })
+
   it('uses another boundary than a notice inside it', () => {
     const inner = buildDsn(report())
     const about = report({ original: original(MESSAGE, { source: memorySource(inner.head, inner.buffered!) }) })
@@ -238,6 +260,53 @@ describe('an internationalized notice', () => {
     })
     expect(status(plain)[1]!.get('Diagnostic-Code')).toBe('smtp; 550 Adresse ung?ltig')
     expect(parse(plain).parts[0]!.type).toBe('text/plain; charset=utf-8')
+  })
+})
+
+describe('the wording of a notice', () => {
+  it('is German where that is asked for', () => {
+    const { head, parts } = parse(report({ template: GERMAN_NOTICES }))
+    expect(fieldValue(head, 'From')).toBe('Mailzustellung <MAILER-DAEMON@mx.example.com>')
+    expect(fieldValue(parts[0]!.head, 'Content-Language')).toBe('de')
+    expect(parts[0]!.type).toBe('text/plain; charset=utf-8')
+  })
+
+  it.each([ENGLISH_NOTICES, GERMAN_NOTICES, POSTMASTER_NOTICES, UNRETURNABLE_NOTICES])(
+    'names recipient, cause and host in every kind: $language, $wording.failed.subject',
+    (template) => {
+      const remote = { host: 'mx1.example.net', code: 550, lines: ['closed'] }
+      for (const kind of ['failed', 'delayed', 'delivered', 'mixed'] as const) {
+        const recipients = [
+          { recipient: bob, action: 'failed', reply: reply(550, '5.1.1', 'no'), remote },
+          { recipient: { ...bob, original: ANN }, action: 'relayed', reply: reply(250, '2.0.0', 'Ok') },
+        ] as const
+        const { head, parts } = parse(report({ kind, template, recipients }))
+        const text = Buffer.from(parts[0]!.content, 'latin1')
+          .toString()
+          .replace(/\r\n {4}/g, ' ')
+        expect(text).toMatch(/<bob@example\.net>: .*mx1\.example\.net.*: 550 closed/)
+        expect(text).toMatch(/<bob@example\.net> \(.*<ann@example\.org>\)/)
+        expect(fieldValue(head, 'Subject')).not.toBe('')
+      }
+    },
+  )
+
+  it('cannot add a header field or a part, whatever it says', () => {
+    const evil = 'x\r\nBcc: all@example.org\r\n\r\n--=_01dsn.0\r\n\r\nboo'
+    const words = { subject: () => evil, text: () => `${evil}\0\x1b[1m ${'y'.repeat(5_000)}` }
+    const wording = { failed: words, delayed: words, delivered: words, mixed: words }
+    const about = report({ template: { language: evil, from: evil, wording } })
+    const { head, parts } = parse(about)
+    expect(fields(head).map(({ name }) => name)).toEqual(fields(parse(report()).head).map(({ name }) => name))
+    expect(fieldValue(head, 'Bcc')).toBeUndefined()
+    expect(fieldValue(parts[0]!.head, 'Bcc')).toBeUndefined()
+    for (const line of parts[0]!.content.split('\r\n')) expect(line.length).toBeLessThanOrEqual(998)
+  })
+
+  it('of a copy for somebody else has the header of the original alone, and no reply to anybody', () => {
+    const { head, parts } = parse(report({ purpose: 'copy', template: POSTMASTER_NOTICES }))
+    expect(fieldValue(head, 'Auto-Submitted')).toBe('auto-generated')
+    expect(parts[2]!.type).toBe('text/rfc822-headers')
   })
 })
 

@@ -20,10 +20,13 @@ import {
 import { asBuffer, EMPTY } from './bytes.ts'
 import { mailDate } from './date.ts'
 import { statusFields } from './dsn-fields.ts'
-import { noticeText } from './dsn-notice.ts'
+import { bodyText, noticeFacts } from './dsn-notice.ts'
 import { headerField } from './edit.ts'
+import { encodedPhrase, encodedText } from './encoded-word.ts'
 import { fieldValue } from './head.ts'
 import { lineNormalizer } from './line-ends.ts'
+import type { NoticeFacts, NoticeTemplate } from './notice-template.ts'
+import { ENGLISH_NOTICES } from './notice-words.ts'
 import { memorySource } from './source.ts'
 
 /** What the notice is about, all in all. `mixed`: recipients fared differently. */
@@ -57,6 +60,12 @@ export interface DsnReport {
   readonly to: Mailbox
   /** Largest original, in bytes, that comes back whole. 50,000 when not given. */
   readonly bodyLimit?: number | undefined
+  /** Its wording. `ENGLISH_NOTICES` when not given. */
+  readonly template?: NoticeTemplate | undefined
+  /** Whom it is from. `MAILER-DAEMON` at our name when not given. */
+  readonly from?: Mailbox | undefined
+  /** `copy`: for somebody who looks after mail, not for who sent it: the original's header alone. */
+  readonly purpose?: 'notice' | 'copy' | undefined
 }
 
 export interface DsnOriginal {
@@ -66,13 +75,6 @@ export interface DsnOriginal {
   readonly arrivedAt: number
   readonly options: MailOptions
   readonly source: MessageSource
-}
-
-const SUBJECT: Readonly<Record<DsnKind, string>> = {
-  failed: 'Undelivered Mail Returned to Sender',
-  delayed: 'Delayed Mail (still being retried)',
-  delivered: 'Successful Mail Delivery Report',
-  mixed: 'Mail Delivery Status Report',
 }
 
 const RETURNED: Readonly<Record<DsnKind, string>> = {
@@ -85,17 +87,22 @@ const RETURNED: Readonly<Record<DsnKind, string>> = {
 /**
  * The notice as a message, all of it in memory. Its envelope sender must be null; `dsnOptions` tells its MAIL options.
  *
- * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when the host name or an id could not stand in a header.
+ * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` when the host name or an id could not stand in a header; whatever the
+ * template throws.
  * @example
  * buildDsn({ kind: 'failed', hostname: 'mx.example.org', id: ids.next(), at: clock.now(), original, to: sender,
  *   recipients: [{ recipient, action: 'failed', reply: reply(550, '5.1.1', 'no such mailbox') }] })
  */
 export function buildDsn(report: DsnReport): MessageSource {
   const utf8 = isInternational(report)
-  const parts = [noticePart(report), statusPart(report, utf8), originalPart(report, utf8)]
+  const template = report.template ?? ENGLISH_NOTICES
+  const body = bodyToReturn(report)
+  const facts = noticeFacts(report, body === undefined ? 'header' : 'message')
+  const parts = [noticePart(facts, template), statusPart(report, utf8), originalPart(report, body, utf8)]
   const boundary = boundaryFor(report, parts)
   const encoding = parts.some((part) => part.eightBit) || utf8 ? '8bit' : '7bit'
-  return memorySource(Buffer.from(dsnHead(report, boundary, encoding)), dsnBody(parts, boundary))
+  const head = dsnHead(report, subjectOf(facts, template), template.from, boundary, encoding)
+  return memorySource(Buffer.from(head), dsnBody(parts, boundary))
 }
 
 /** The MAIL options a notice must travel with: 8BITMIME and SMTPUTF8 where its bytes and addresses need them. */
@@ -106,21 +113,23 @@ export function dsnOptions(report: DsnReport, notice: MessageSource): MailOption
 
 interface Part {
   readonly description: string
+  readonly language?: string
   readonly type: string
   readonly content: Uint8Array
   readonly eightBit: boolean
 }
 
-function dsnHead(report: DsnReport, boundary: string, encoding: string): string {
+function dsnHead(report: DsnReport, subject: string, name: string, boundary: string, encoding: string): string {
   const messageId = originalMessageId(report.original.source.head)
+  const from = report.from === undefined ? `MAILER-DAEMON@${report.hostname}` : formatMailbox(report.from)
   return [
     headerField('Date', mailDate(report.at)),
-    headerField('From', `Mail Delivery System <MAILER-DAEMON@${report.hostname}>`),
+    headerField('From', `${encodedPhrase(name)} <${from}>`),
     headerField('To', `<${formatMailbox(report.to)}>`),
-    headerField('Subject', SUBJECT[report.kind]),
+    headerField('Subject', subject),
     headerField('Message-ID', `<${report.id}@${report.hostname}>`),
     ...(messageId === undefined ? [] : [headerField('In-Reply-To', messageId), headerField('References', messageId)]),
-    headerField('Auto-Submitted', 'auto-replied'),
+    headerField('Auto-Submitted', report.purpose === 'copy' ? 'auto-generated' : 'auto-replied'),
     headerField('MIME-Version', '1.0'),
     headerField('Content-Type', `multipart/report; report-type=delivery-status; boundary="${boundary}"`),
     headerField('Content-Transfer-Encoding', encoding),
@@ -133,6 +142,7 @@ function dsnBody(parts: readonly Part[], boundary: string): Buffer {
   for (const part of parts) {
     const head =
       headerField('Content-Description', part.description) +
+      (part.language === undefined ? '' : headerField('Content-Language', part.language)) +
       headerField('Content-Type', part.type) +
       headerField('Content-Transfer-Encoding', part.eightBit ? '8bit' : '7bit')
     pieces.push(Buffer.from(`\r\n--${boundary}\r\n${head}\r\n`), part.content)
@@ -141,10 +151,16 @@ function dsnBody(parts: readonly Part[], boundary: string): Buffer {
   return Buffer.concat(pieces)
 }
 
-function noticePart(report: DsnReport): Part {
-  const content = Buffer.from(noticeText(report))
+function subjectOf(facts: NoticeFacts, template: NoticeTemplate): string {
+  const { subject } = template.wording[facts.kind]
+  return encodedText(typeof subject === 'string' ? subject : subject(facts))
+}
+
+function noticePart(facts: NoticeFacts, template: NoticeTemplate): Part {
+  const content = Buffer.from(bodyText(template.wording[facts.kind].text(facts)))
   const eightBit = hasEightBit(content)
-  return part('Notification', `text/plain; charset=${eightBit ? 'utf-8' : 'us-ascii'}`, content)
+  const notice = part('Notification', `text/plain; charset=${eightBit ? 'utf-8' : 'us-ascii'}`, content)
+  return { ...notice, language: encodedText(template.language) }
 }
 
 function statusPart(report: DsnReport, utf8: boolean): Part {
@@ -152,10 +168,9 @@ function statusPart(report: DsnReport, utf8: boolean): Part {
   return part('Delivery report', type, Buffer.from(statusFields(report, utf8)))
 }
 
-function originalPart(report: DsnReport, utf8: boolean): Part {
+function originalPart(report: DsnReport, body: Uint8Array | undefined, utf8: boolean): Part {
   const { original } = report
   const returnPath = headerField('Return-Path', `<${formatMailbox(original.sender)}>`)
-  const body = bodyToReturn(report)
   const lines = lineNormalizer()
   const content = Buffer.concat([
     Buffer.from(returnPath),
@@ -172,7 +187,7 @@ function originalPart(report: DsnReport, utf8: boolean): Part {
 function bodyToReturn(report: DsnReport): Uint8Array | undefined {
   const { options, source } = report.original
   const failed = report.recipients.some((about) => about.action === 'failed')
-  if (!failed || options.ret === 'hdrs' || options.body === 'binarymime') return undefined
+  if (!failed || report.purpose === 'copy' || options.ret === 'hdrs' || options.body === 'binarymime') return undefined
   return source.size > (report.bodyLimit ?? 50_000) ? undefined : source.buffered
 }
 
@@ -193,14 +208,13 @@ function originalMessageId(head: Uint8Array): string | undefined {
   return value !== undefined && /^<[!-;=?-~]{1,900}>$/.test(value) ? value : undefined
 }
 
-/** Whether the notice must be one of RFC 6533: the original was, or an address in the notice needs it. */
+/**
+ * Whether the notice must be one of RFC 6533: the original was, or whom the notice is for needs it. An address that only
+ * appears in it does not: who cannot be written to with SMTPUTF8 must still be told, so it is encoded (RFC 6533 §3).
+ */
 function isInternational(report: DsnReport): boolean {
-  const addresses = [
-    report.to,
-    ...report.recipients.flatMap(({ recipient }) => [recipient.address, recipient.original]),
-  ]
-  if (report.original.sender !== null) addresses.push(report.original.sender)
-  return report.original.options.smtputf8 === true || addresses.some(needsSmtpUtf8)
+  const { options, sender } = report.original
+  return options.smtputf8 === true || needsSmtpUtf8(report.to) || (sender !== null && needsSmtpUtf8(sender))
 }
 
 function hasEightBit(bytes: Uint8Array): boolean {

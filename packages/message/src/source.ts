@@ -71,6 +71,26 @@ export async function wholeMessage(source: MessageSource, call: Call, limit: num
   return Buffer.concat([source.head, body])
 }
 
+/**
+ * Head and body in one piece, as far as the first `limit` bytes go: for readers who need no more.
+ *
+ * @example
+ * const report = parseDsn(await firstBytes(job.message, call, 1_048_576))
+ */
+export async function firstBytes(source: MessageSource, call: Call, limit: number): Promise<Uint8Array> {
+  if (source.buffered !== undefined) return Buffer.concat([source.head, source.buffered]).subarray(0, limit)
+  const chunks: Uint8Array[] = [source.head]
+  let size = source.head.length
+  if (size < limit) {
+    for await (const chunk of source.body(call)) {
+      chunks.push(chunk)
+      size += chunk.length
+      if (size >= limit) break
+    }
+  }
+  return Buffer.concat(chunks, size).subarray(0, limit)
+}
+
 function tooLarge(limit: number): MailwrightError {
   return new MailwrightError('ERR_MAILWRIGHT_LIMIT', `the message is larger than ${limit} bytes`)
 }

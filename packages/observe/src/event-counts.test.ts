@@ -70,6 +70,17 @@ test('open sessions and dead lanes rise and fall, and never below zero', () => {
   })
 })
 
+test('what reports from others tell is counted by kind', () => {
+  const { events, counts } = counting()
+  events.emit({ type: 'notice.received', kind: 'bounce', message: ID, signed: false })
+  events.emit({ type: 'notice.received', kind: 'complaint', message: ID, signed: true })
+  expect(counts.counts()).toMatchObject({
+    'mailwright_notices_received_total{kind="bounce"}': 1,
+    'mailwright_notices_received_total{kind="complaint"}': 1,
+    'mailwright_notices_received_total{kind="delay"}': 0,
+  })
+})
+
 test('what goes wrong is counted', () => {
   const { events, counts } = counting()
   const busy = reply(452, '4.3.1', 'full')
@@ -127,6 +138,14 @@ test('the Prometheus text announces each metric once and escapes labels', () => 
   expect(text).toContain('# TYPE mailwright_sessions_open gauge\nmailwright_sessions_open 0\n')
   for (const line of text.trimEnd().split('\n'))
     expect(line).toMatch(/^(# (HELP|TYPE) mailwright_\w+ .+|mailwright_\w+(\{\w+="(\\.|[^"\\])*"\})? \d+)$/)
+})
+
+test('a queue tells how long ready mail has been waiting in vain', () => {
+  const queue = { liveness: 0 }
+  const counts = countEvents(recordedEvents(manualClock()), { queue })
+  expect(counts.counts().mailwright_queue_stuck_ms).toBe(0)
+  queue.liveness = 12_345.6
+  expect(counts.prometheus()).toContain('# TYPE mailwright_queue_stuck_ms gauge\nmailwright_queue_stuck_ms 12346\n')
 })
 
 test('counting stops when told, and the numbers stay', () => {

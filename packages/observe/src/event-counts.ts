@@ -16,8 +16,14 @@ export interface EventCounts {
   stop(): void
 }
 
+export interface EventCountOptions {
+  /** A queue whose liveness is told with the rest. */
+  readonly queue?: { readonly liveness: number }
+}
+
 /** More stages than there are; what comes beyond is `other`. */
 const MOST_STAGES = 24
+const STUCK = 'How long ready mail has been waiting though there are slots for it, in milliseconds.'
 
 /**
  * Counts from now on.
@@ -26,7 +32,7 @@ const MOST_STAGES = 24
  * const counts = countEvents(mta.events)
  * response.setHeader('content-type', 'text/plain; version=0.0.4').end(counts.prometheus())
  */
-export function countEvents(events: Events): EventCounts {
+export function countEvents(events: Events, { queue }: EventCountOptions = {}): EventCounts {
   const refusedByStage = new Map<string, number>()
   const settled = { sent: 0, deferred: 0, bounced: 0 }
   const unserved = new Map<string, { status: 'deferred' | 'bounced'; category: ResponseCategory; value: number }>()
@@ -39,6 +45,7 @@ export function countEvents(events: Events): EventCounts {
   let bytes = 0
   let recipients = 0
   let discarded = 0
+  const received = { bounce: 0, delay: 0, success: 0, complaint: 0 }
   let notices = 0
   let undeliverable = 0
   let corrupt = 0
@@ -81,6 +88,9 @@ export function countEvents(events: Events): EventCounts {
         return
       case 'message.undeliverable':
         undeliverable++
+        return
+      case 'notice.received':
+        received[event.kind]++
         return
       case 'lane.state':
         if (event.state === 'dead') deadLanes.add(event.lane)
@@ -138,9 +148,15 @@ export function countEvents(events: Events): EventCounts {
         'Delivery attempts of recipients that failed, by what the answer was about.',
         Array.from(unserved.values(), ({ status, category, value }) => ({ labels: { status, category }, value })),
       ),
-      counter('notices_total', 'Failure notices queued.', one(notices)),
+      counter('notices_total', 'Notices queued for senders.', one(notices)),
+      counter(
+        'notices_received_total',
+        'Recipients that reports from others told of, by kind.',
+        Object.entries(received).map(([kind, value]) => ({ labels: { kind }, value })),
+      ),
       counter('undeliverable_total', 'Failed messages without a sender to tell.', one(undeliverable)),
       gauge('lanes_dead', 'Destinations given up for a while.', one(deadLanes.size)),
+      ...(queue === undefined ? [] : [gauge('queue_stuck_ms', STUCK, one(Math.round(queue.liveness)))]),
       gauge('queue_suspensions', 'Suspensions in force.', one(suspended.size)),
       gauge('store_refusing', '1 while storage refuses new mail.', one(refusing)),
       counter('store_corrupt_total', 'Stored records that could not be read.', one(corrupt)),

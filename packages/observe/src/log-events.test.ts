@@ -219,6 +219,32 @@ describe('other events', () => {
       { notice: 'd1', from: 'a@b.c', to: 'x@y.z' },
     ],
     ['info', { type: 'message.undeliverable', message: ID, recipients: recipients('x@y.z') }, { to: 'x@y.z' }],
+    [
+      'info',
+      {
+        type: 'notice.received',
+        kind: 'bounce',
+        message: ID,
+        signed: false,
+        status: '5.1.1',
+        diagnostic: 'no'.repeat(999),
+      },
+      { kind: 'bounce', signed: false, dsn: '5.1.1', said: expect.stringMatching(/^(no){400}/) },
+    ],
+    [
+      'info',
+      {
+        type: 'notice.received',
+        kind: 'complaint',
+        message: ID,
+        recipient: mailbox('x@y.z'),
+        sender: mailbox('a@b.c'),
+        signed: true,
+        feedback: 'abuse',
+        suppressed: true,
+      },
+      { kind: 'complaint', about: 'x@y.z', from: 'a@b.c', signed: true, feedback: 'abuse', suppressed: true },
+    ],
     ['debug', { type: 'message.removed', message: ID }, { id: ID }],
     ['warn', { type: 'lane.state', lane: 'smtp:a', state: 'dead', until: 0 }, { until: '1970-01-01T00:00:00.000Z' }],
     [

@@ -15,7 +15,7 @@ import {
   replyLine,
   suspensionKey,
 } from '@mailwright/core'
-import { addressList } from './log-text.ts'
+import { addressList, shortened } from './log-text.ts'
 import type { Logger, LogLevel } from './logger.ts'
 import { causeOf, deliveryStatus, problemText, said } from './outcome-words.ts'
 import { protocolName } from './protocol-name.ts'
@@ -44,6 +44,7 @@ export const DEFAULT_LEVELS: EventLevels = {
   'recipient.settled': 'info',
   'message.bounced': 'info',
   'message.undeliverable': 'info',
+  'notice.received': 'info',
   'message.removed': 'debug',
   'lane.state': 'warn',
   'queue.suspended': 'warn',
@@ -147,6 +148,8 @@ export function eventFields(event: MailEvent): object {
       }
     case 'message.undeliverable':
       return { id: event.message, to: addressList(event.recipients) }
+    case 'notice.received':
+      return receivedNoticeFields(event)
     case 'message.removed':
       return { id: event.message }
     case 'lane.state':
@@ -215,6 +218,26 @@ function settledFields({ message, recipient, sender, lane, outcome, ...rest }: E
     attemptMs: rest.delays.attempt,
     retryAt: instant(rest.retryAt),
     category: rest.category,
+  }
+}
+
+function receivedNoticeFields(event: EventOf<'notice.received'>): object {
+  const { recipient, sender, diagnostic, remoteMta, reportingMta, envelopeId, messageId } = event
+  const short = (text: string | undefined): string | undefined => (text === undefined ? undefined : shortened(text))
+  return {
+    id: event.message,
+    kind: event.kind,
+    about: recipient === undefined ? undefined : formatMailbox(recipient),
+    from: sender === undefined ? undefined : formatMailbox(sender),
+    signed: event.signed,
+    dsn: event.status,
+    said: short(diagnostic),
+    remote: short(remoteMta),
+    reportedBy: short(reportingMta),
+    envelopeId: short(envelopeId),
+    messageId: short(messageId),
+    feedback: short(event.feedback),
+    suppressed: event.suppressed,
   }
 }
 

@@ -91,6 +91,9 @@ test('the other lines of a mail log', () => {
   expect(told({ type: 'message.bounced', message: ID, dsn: 'd1', sender: mailbox('a@b.c'), recipients: [] })).toEqual([
     `bounce[42]: ${ID}: sender non-delivery notification: d1`,
   ])
+  expect(
+    told({ type: 'message.bounced', about: 'delay', message: ID, dsn: 'd1', sender: mailbox('a@b.c'), recipients: [] }),
+  ).toEqual([`bounce[42]: ${ID}: sender delay notification: d1`])
   expect(told({ type: 'message.undeliverable', message: ID, recipients: [] })).toHaveLength(1)
   expect(told({ type: 'message.discarded', session: session(), message: ID, policy: 'spam' })).toEqual([
     `cleanup[42]: ${ID}: discard: END-OF-MESSAGE from unknown[192.0.2.7]: spam; proto=ESMTP helo=<mx.example.net>`,

@@ -25,6 +25,14 @@ const NOTHING: readonly string[] = []
 /** What Postfix calls our stages. */
 const STAGES: Readonly<Record<string, string>> = { connect: 'CONNECT', message: 'END-OF-MESSAGE' }
 
+/** What Postfix calls notices. */
+const NOTICES: Readonly<Record<NonNullable<EventOf<'message.bounced'>['about']>, string>> = {
+  failure: 'non-delivery',
+  delay: 'delay',
+  success: 'delivery status',
+  both: 'delivery status',
+}
+
 /**
  * The lines about an event: none for most, three for an accepted message.
  *
@@ -49,7 +57,9 @@ export function postfixLines(event: MailEvent, at: number, origin: LineOrigin): 
     case 'message.removed':
       return [line('qmgr', `${event.message}: removed`)]
     case 'message.bounced':
-      return [line('bounce', `${event.message}: sender non-delivery notification: ${event.dsn}`)]
+      return [
+        line('bounce', `${event.message}: sender ${NOTICES[event.about ?? 'failure']} notification: ${event.dsn}`),
+      ]
     case 'message.undeliverable':
       return [line('bounce', `${event.message}: the sender is null: notification discarded`)]
     case 'message.discarded':

@@ -29,6 +29,7 @@ import { errorLaneOutcome } from './error-lane.ts'
 import { entriesOf, type Routed, routeAll } from './routing.ts'
 import { inStreams, type StreamRules } from './streams.ts'
 import { PRIORITY_STEP_MS } from './turns.ts'
+import { isVerp, type VerpOptions } from './verp-sender.ts'
 
 export interface AcceptanceParts {
   readonly store: QueueStore
@@ -39,6 +40,7 @@ export interface AcceptanceParts {
   readonly recipientLimit: (lane: string) => number
   readonly streams: StreamRules
   readonly leaseMs: number
+  readonly verp?: VerpOptions | undefined
   /** Asks for a slot; a lane that gets one is claimed with the put. */
   readonly reserve: (lane: string) => boolean
   /** What became of the reserved slots, and of the lanes that got none. */
@@ -73,12 +75,8 @@ export async function acceptMessage(
     return notTaken(parts, `routing of ${job.id}`, envelope, error, call)
   }
   if (routed.every((each) => each.refusal !== undefined)) return refuseAll(envelope, routed)
-  const entries = entriesOf(
-    routed,
-    parts.recipientLimit,
-    dueAt(envelope.options, parts.environment.clock.now()),
-    job.hold,
-  )
+  const recipientLimit = isVerp(parts.verp, envelope) ? 1 : parts.recipientLimit
+  const entries = entriesOf(routed, recipientLimit, dueAt(envelope.options, parts.environment.clock.now()), job.hold)
   const message: NewMessage = {
     id: job.id,
     sender: envelope.sender,

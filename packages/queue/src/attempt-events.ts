@@ -1,13 +1,13 @@
 /** What an attempt tells the world, once it is settled. */
 import type { Claim, Events, Lane, Remainder } from '@mailwright/core'
-import type { Bounce } from './bounce.ts'
+import type { Notices } from './bounce.ts'
 import type { Conclusions } from './settlement.ts'
 
 export interface SettledAttempt {
   readonly claim: Claim
   readonly lane: Lane
   readonly conclusions: Conclusions
-  readonly bounce: Bounce | 'undeliverable' | undefined
+  readonly bounce: Notices['bounce']
   readonly remainder: Remainder
   /** ms since the epoch. */
   readonly startedAt: number
@@ -39,12 +39,13 @@ function tellRecipients(events: Events, attempt: SettledAttempt): void {
       attempt: entry.attempts + 1,
       delays: { queued: startedAt - entry.arrivedAt, attempt: endedAt - startedAt },
       retryAt: outcome.status === 'deferred' ? conclusions.retryAt : undefined,
+      category: conclusions.categories?.get(recipient.id),
     })
   }
 }
 
 function tellBounce(events: Events, { claim, conclusions, bounce }: SettledAttempt): void {
-  const { message, sender } = claim.entry
+  const { message } = claim.entry
   if (bounce === undefined) return
   if (bounce === 'undeliverable') {
     const recipients = conclusions.failed.map((each) => each.recipient)
@@ -54,7 +55,7 @@ function tellBounce(events: Events, { claim, conclusions, bounce }: SettledAttem
       type: 'message.bounced',
       message,
       dsn: bounce.message.id,
-      sender: sender!,
+      sender: bounce.to,
       recipients: bounce.recipients,
       ...(bounce.about === 'failure' ? {} : { about: bounce.about }),
     })

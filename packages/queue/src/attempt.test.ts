@@ -3,6 +3,7 @@ import {
   type Claim,
   type DeliveryJob,
   hasCode,
+  type MailOptions,
   MailwrightError,
   type Outcome,
   type QueueEntry,
@@ -16,6 +17,7 @@ import { type AttemptParts, type AttemptResult, attempt, type Reception } from '
 import { retryAfter } from './retry.ts'
 import { faultyStore } from './testing-support/faulty-store.ts'
 import { CALL, type Routes, routerOf } from './testing-support/queue-bench.ts'
+import { UnreachableDestinations } from './unreachable.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -25,6 +27,7 @@ interface Given {
   readonly sender?: string | null
   readonly to?: readonly string[]
   readonly routes?: Routes
+  readonly options?: MailOptions
   /** What the transport `smtp` does. */
   readonly deliver?: Transport['deliver']
 }
@@ -41,7 +44,7 @@ async function claimed(given: Given = {}) {
   const { envelope, message } = testJob(mail)
   const entries = [{ lane, recipients: envelope.recipients, dueAt: clock.now() }]
   const claim = { lanes: new Set([lane]), now: clock.now(), leaseMs: 10 * MINUTE }
-  const about = { id: 'm1', sender: envelope.sender, options: {}, arrivedAt: clock.now(), entries }
+  const about = { id: 'm1', sender: envelope.sender, options: envelope.options, arrivedAt: clock.now(), entries }
   const claims = await store.put(about, message, claim, CALL)
   const parts: AttemptParts = {
     store,
@@ -50,10 +53,10 @@ async function claimed(given: Given = {}) {
     events,
     hostname: 'mx.example.org',
     router: routerOf(routes),
-    recipientLimit: () => 50,
-    streams: { streamOf: () => undefined, bulkAbove: 10 },
+    recipientLimit: 50,
     nextId: () => 'dsn1',
     retry: { schedule: retryAfter('5m'), lifetimeMs: 5 * DAY, bounceLifetimeMs: DAY },
+    unreachable: new UnreachableDestinations(),
   }
   const failures = (): string[] => events.of('failure').map(({ where }) => where)
   const left = (): Promise<readonly QueueEntry[]> => store.entries({ limit: 10 })

@@ -6,6 +6,8 @@ import {
   type Call,
   type Claim,
   type DeliveryJob,
+  type Environment,
+  type Events,
   hasCode,
   type Lane,
   type Outcome,
@@ -15,24 +17,41 @@ import {
   type Remainder,
   reply,
   type Settlement,
+  type SuppressionList,
   sameOutcome,
   sleep,
   type Transport,
   toOutcome,
 } from '@mailwright/core'
 import { tellAttempt } from './attempt-events.ts'
-import { type Bounce, type BounceParts, bounceFor } from './bounce.ts'
+import { type BounceParts, type Notice, type Notices, noticesFor } from './bounce.ts'
+import { lateRecipients } from './delay-warning.ts'
 import { ERROR_TRANSPORT, errorLaneOutcome } from './error-lane.ts'
+import { expiredUntried } from './expiry.ts'
 import { carryOut, type InstructedParts, isInstructed } from './instructed.ts'
-import { type Conclusions, conclude, type RetryRules } from './settlement.ts'
+import { ageFrom, expiryOf, isTooLate } from './lifetime.ts'
+import type { RetryRules, RulesFor } from './retry-rules.ts'
+import { type ConcludingParts, type Conclusions, conclude } from './settlement.ts'
+import { suppressFailed } from './suppressing.ts'
+import type { UnreachableDestinations } from './unreachable.ts'
+import { envelopeOf, senderOf, type VerpOptions } from './verp-sender.ts'
 
-export interface AttemptParts extends BounceParts, InstructedParts {
+export interface AttemptParts extends BounceParts, InstructedParts, ConcludingParts {
+  readonly environment: Environment
+  readonly events: Events
   readonly store: QueueStore
   readonly transports: ReadonlyMap<string, Transport>
+  /** Absent: `retry` for all mail. */
+  readonly rulesFor?: RulesFor | undefined
+  readonly unreachable: UnreachableDestinations
+  readonly suppressions?: SuppressionList | undefined
+  /** After how many ms a sender is told that mail is late. Undefined: never. */
+  readonly warnAfterMs?: number | undefined
+  readonly verp?: VerpOptions | undefined
 }
 
-/** What the destination made of an attempt. */
-export type Reception = 'answered' | 'unreachable'
+/** What the destination made of an attempt. `untried`: it was not asked. */
+export type Reception = 'answered' | 'unreachable' | 'untried'
 
 /** How an attempt ended. */
 export interface AttemptResult {
@@ -44,6 +63,7 @@ export interface AttemptResult {
 
 const ABANDONED: AttemptResult = { retryAt: undefined, noticeLanes: [] }
 const NO_LANES: readonly string[] = []
+const NO_NOTICES: Notices = { bounce: undefined, copy: undefined }
 const SETTLE_RETRY_MS = [1_000, 2_000, 5_000, 10_000, 30_000] as const
 
 /**
@@ -54,61 +74,104 @@ export async function attempt(
   parts: AttemptParts,
   claim: Claim,
   call: Call,
-  received: (reception: Reception) => void,
+  received: (reception: Reception, pausedUntil: number | undefined) => void,
 ): Promise<AttemptResult> {
   const startedAt = parts.environment.clock.now()
+  const { notBefore } = claim.options
+  if (notBefore !== undefined && notBefore > startedAt && !isInstructed(claim)) {
+    // Whoever made it due, an operator or a clock set back: its sender wants it later.
+    received('untried', undefined)
+    return putOff(parts, claim, notBefore)
+  }
   const lane = parseLaneKey(claim.entry.lane)
+  const rules = parts.rulesFor?.(claim) ?? parts.retry
+  let untried: ReadonlyMap<RecipientId, Outcome> | undefined
   let now: number
   let conclusions: Conclusions
   try {
-    let answered: ReadonlyMap<RecipientId, Outcome>
     if (isInstructed(claim)) {
       const instead = await carryOut(parts, claim, call)
       if ('settlement' in instead) {
-        received('answered')
+        received('untried', undefined)
         return await move(parts, claim, instead.settlement, call)
       }
-      answered = instead.outcomes
-    } else answered = await deliver(parts, claim, lane, call)
+      untried = instead.outcomes
+    } else untried = overBefore(parts, claim, rules, startedAt)
+    const answered = untried ?? (await deliver(parts, claim, lane, call))
     now = parts.environment.clock.now()
-    conclusions = conclude(claim, answered, now, parts.retry)
+    conclusions = conclude(claim, answered, now, rules, parts)
   } catch (error) {
     if (call.signal.aborted) {
-      received('answered')
+      received('answered', undefined)
       // The attempt was cut short by shutdown.
       await returnUntried(parts, claim)
       return ABANDONED
     }
     parts.events.emit({ type: 'failure', where: `delivery of ${claim.entry.message} by ${lane.transport}`, error })
     now = parts.environment.clock.now()
-    conclusions = conclude(claim, sameOutcome(envelopeOf(claim), toOutcome(error)), now, parts.retry)
+    conclusions = conclude(claim, sameOutcome(envelopeOf(parts.verp, claim), toOutcome(error)), now, rules, parts)
   }
-  received(conclusions.unreachable ? 'unreachable' : 'answered')
-  let bounce: Bounce | 'undeliverable' | undefined
+  if (untried === undefined) parts.unreachable.learn(claim.entry.lane, conclusions.unreachable)
+  received(receptionOf(untried, conclusions), conclusions.pausedUntil)
+  const delayed = lateRecipients(claim, conclusions, now, parts.warnAfterMs)
   const { failed, succeeded } = conclusions
-  if (failed.length > 0 || succeeded.length > 0) {
+  let notices = NO_NOTICES
+  let warned = false
+  if (failed.length > 0 || succeeded.length > 0 || delayed.length > 0) {
     try {
-      bounce = await bounceFor(parts, claim, failed, call, succeeded)
+      notices = await noticesFor(parts, claim, senderOf(parts.verp, claim), { failed, succeeded, delayed }, call)
+      warned = delayed.length > 0
     } catch (error) {
       // Whoever should be told cannot be routed now: what failed is kept, and fails again later. What was delivered
       // must not be delivered again for the sake of a notice.
       parts.events.emit({ type: 'failure', where: `notice about ${claim.entry.message}`, error })
-      conclusions = postponeFailures(claim, conclusions, now, parts.retry)
+      conclusions = postponeFailures(parts, claim, conclusions, now, rules)
     }
   }
+  const { bounce, copy } = notices
+  const also = typeof bounce === 'object' ? bounce : copy
+  const aside = also === copy ? undefined : await putAside(parts, copy, call)
   const settlement: Settlement = {
     outcomes: conclusions.outcomes,
     retryAt: conclusions.retryAt,
     counted: true,
-    ...(typeof bounce === 'object' ? { also: { message: bounce.message, source: bounce.source } } : {}),
+    ...(warned ? { warned } : {}),
+    ...(also === undefined ? {} : { also: { message: also.message, source: also.source } }),
   }
   const remainder = await settle(parts, claim, settlement, call)
   if (remainder === undefined) return ABANDONED
+  if (conclusions.failed.length > 0) await suppressFailed(parts, conclusions.failed, now)
   tellAttempt(parts.events, { claim, lane, conclusions, bounce, remainder, startedAt, endedAt: now })
   return {
     retryAt: conclusions.deferred.length > 0 ? conclusions.retryAt : undefined,
-    noticeLanes: typeof bounce === 'object' ? bounce.message.entries.map((each) => each.lane) : NO_LANES,
+    noticeLanes: also === undefined ? NO_LANES : [...lanesOf(also), ...lanesOf(aside)],
   }
+}
+
+function receptionOf(untried: unknown, { unreachable }: Conclusions): Reception {
+  if (untried !== undefined) return 'untried'
+  return unreachable === undefined ? 'answered' : 'unreachable'
+}
+
+/**
+ * What becomes of mail whose time was over before it could be tried: the sender wants it no more, or its destination
+ * could not be reached when it was last tried. Other mail gets an attempt, however late it is: we may have been away.
+ */
+function overBefore(
+  parts: AttemptParts,
+  claim: Claim,
+  rules: RetryRules,
+  now: number,
+): ReadonlyMap<RecipientId, Outcome> | undefined {
+  if (isTooLate(claim, now)) return expiredUntried(claim, undefined)
+  const unreachable = parts.unreachable.of(claim.entry.lane)
+  return unreachable !== undefined && now >= expiryOf(claim, rules) ? expiredUntried(claim, unreachable) : undefined
+}
+
+/** Gives a claim back until a later time. Never rejects. */
+async function putOff(parts: AttemptParts, claim: Claim, dueAt: number): Promise<AttemptResult> {
+  await returnUntried(parts, claim, dueAt)
+  return { retryAt: dueAt, noticeLanes: NO_LANES }
 }
 
 /** Sends it on to other lanes, or leaves it for later where that cannot be said now. Never rejects. */
@@ -127,7 +190,7 @@ function deliver(
   lane: Lane,
   call: Call,
 ): Promise<ReadonlyMap<RecipientId, Outcome>> {
-  const envelope = envelopeOf(claim)
+  const envelope = envelopeOf(parts.verp, claim)
   if (lane.transport === ERROR_TRANSPORT)
     return Promise.resolve(sameOutcome(envelope, errorLaneOutcome(lane.destination)))
   const transport = parts.transports.get(lane.transport)
@@ -151,8 +214,23 @@ function deliver(
   return transport.deliver(job, call)
 }
 
-function envelopeOf(claim: Claim): DeliveryJob['envelope'] {
-  return { sender: claim.entry.sender, recipients: claim.entry.recipients, options: claim.options }
+/**
+ * Stores a copy for the postmaster beside the notice that the settlement carries; nothing that befalls a copy befalls
+ * the mail. When we are killed in between, the next attempt makes another.
+ */
+async function putAside(parts: AttemptParts, copy: Notice | undefined, call: Call): Promise<Notice | undefined> {
+  if (copy === undefined) return undefined
+  try {
+    await parts.store.put(copy.message, copy.source, undefined, call)
+    return copy
+  } catch (error) {
+    parts.events.emit({ type: 'failure', where: `storing the postmaster copy ${copy.message.id}`, error })
+    return undefined
+  }
+}
+
+function lanesOf(notice: Notice | undefined): readonly string[] {
+  return notice === undefined ? NO_LANES : notice.message.entries.map((each) => each.lane)
 }
 
 /**
@@ -174,7 +252,13 @@ export async function returnUntried(
   }
 }
 
-function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, rules: RetryRules): Conclusions {
+function postponeFailures(
+  parts: AttemptParts,
+  claim: Claim,
+  conclusions: Conclusions,
+  now: number,
+  rules: RetryRules,
+): Conclusions {
   const outcomes = new Map(conclusions.outcomes)
   for (const { recipient, outcome } of conclusions.failed) {
     outcomes.set(recipient.id, {
@@ -183,7 +267,8 @@ function postponeFailures(claim: Claim, conclusions: Conclusions, now: number, r
       reply: reply(451, '4.3.0', `Notice postponed; failed with ${outcome.reply.enhanced}`),
     })
   }
-  const wait = rules.schedule({ now, arrivedAt: claim.entry.arrivedAt, attempt: claim.entry.attempts + 1 })
+  const { random } = parts.environment
+  const wait = rules.schedule({ now, arrivedAt: ageFrom(claim), attempt: claim.entry.attempts + 1, random })
   const deferred = [...conclusions.deferred, ...conclusions.failed.map((each) => each.recipient)]
   return { ...conclusions, outcomes, failed: [], deferred, retryAt: Math.max(conclusions.retryAt, now + wait) }
 }

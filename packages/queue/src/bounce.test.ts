@@ -1,7 +1,7 @@
 import { type Claim, type FailedOutcome, type MailOptions, type Recipient, reply } from '@mailwright/core'
-import { failed, mailbox, recipients, testEnvironment, testMessage } from '@mailwright/testing'
+import { failed, mailbox, recipients, testEnvironment, testMessage, testScope } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
-import { type Bounce, bounceFor } from './bounce.ts'
+import { type Bounce, type BounceParts, type Notices, noticesFor } from './bounce.ts'
 import { CALL, type Routes, routerOf } from './testing-support/queue-bench.ts'
 
 interface Case {
@@ -14,14 +14,16 @@ interface Case {
 }
 
 const environment = testEnvironment()
-const parts = (routes: Routes = {}) => ({
+const parts = (routes: Routes = {}): BounceParts => ({
   hostname: 'mx.example.org',
   router: routerOf(routes),
   environment,
+  events: testScope({ environment }).events,
+  notices: {},
   nextId: () => 'dsn1',
 })
 
-function bounce(given: Case): ReturnType<typeof bounceFor> {
+async function bounce(given: Case): Promise<Notices['bounce']> {
   const { sender = 'sender@example.net', options = {}, to = [{}], outcome = failed('550 5.1.1 no such user') } = given
   const message = testMessage('Subject: lunch\nMessage-ID: <1@example.net>\n\nAt noon?\n')
   const everyone = to.map((extras, index) => ({ ...recipients(`user${index}@example.org`)[0]!, id: index, ...extras }))
@@ -43,8 +45,8 @@ function bounce(given: Case): ReturnType<typeof bounceFor> {
       claimed: true,
     },
   }
-  const failures = everyone.map((recipient) => ({ recipient, outcome }))
-  return bounceFor(parts(given.routes), claim, failures, CALL)
+  const told = { failed: everyone.map((recipient) => ({ recipient, outcome })), succeeded: [], delayed: [] }
+  return (await noticesFor(parts(given.routes), claim, claim.entry.sender, told, CALL)).bounce
 }
 
 async function notice(given: Case): Promise<{ readonly bounce: Bounce; readonly text: string }> {

@@ -26,7 +26,12 @@ describe('a queue promises', () => {
     ['little when one of them honours nothing', [honouring('smtputf8'), plain], ['futurerelease']],
     ['little when the first of them honours nothing', [plain, honouring('smtputf8')], ['futurerelease']],
     ['the notices a sender asks for', [honouring('dsn', 'smtputf8')], ['dsn', 'futurerelease', 'smtputf8']],
-    ['nothing that would have to be the whole system', [honouring('etrn', 'deliverby')], ['futurerelease']],
+    [
+      'an end to mail, and a priority, where what is left of them goes on',
+      [honouring('deliverby', 'mt-priority'), honouring('mt-priority', 'deliverby', 'dsn')],
+      ['deliverby', 'futurerelease', 'mt-priority'],
+    ],
+    ['nothing that would have to be the whole system', [honouring('etrn')], ['futurerelease']],
   ])('%s', (_what, transports, expected) => {
     const block = messageQueue({
       hostname: 'mx.example.org',

@@ -1,9 +1,10 @@
+import { seededRandom } from '@mailwright/testing'
 import { describe, expect, it } from 'vitest'
 import { dependable } from './dependable-retry.ts'
 import { retryAfter } from './retry.ts'
 
 describe('a schedule that does not answer', () => {
-  const deferral = { now: 0, arrivedAt: 0, attempt: 1 }
+  const deferral = { now: 0, arrivedAt: 0, attempt: 1, random: seededRandom(1) }
 
   it.each([Number.NaN, Number.POSITIVE_INFINITY, -1])('is replaced by five minutes when it says %d', (wait) => {
     const errors: unknown[] = []

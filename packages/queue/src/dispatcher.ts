@@ -17,7 +17,6 @@ import {
 } from '@mailwright/core'
 import type { Placement } from './acceptance.ts'
 import { type AttemptParts, attempt, type Reception, returnUntried } from './attempt.ts'
-import { isInstructed } from './instructed.ts'
 import type { LimitGate } from './limit-gate.ts'
 import type { AppliedLimit } from './limit-rules.ts'
 import type { Effect, Scheduler, SchedulerEvent } from './scheduler.ts'
@@ -197,7 +196,7 @@ export class Dispatcher {
       this.tell({ type: 'recalled', lane, claims: back, now: this.#clock.now() })
       returned.push(this.#return(lane, back))
     }
-    for (const claim of this.#gate?.recall(isMeant) ?? []) returned.push(this.#return(claim.entry.lane, [claim]))
+    for (const claim of this.#gate?.recall(isMeant) ?? []) returned.push(this.#return(claimLane(claim.entry), [claim]))
     await Promise.all(returned)
   }
 
@@ -205,16 +204,20 @@ export class Dispatcher {
     await Promise.all([...claims].map((claim) => returnUntried(this.#parts, claim)))
     for (const claim of claims) {
       this.#active.delete(claim)
-      this.#gate?.forget(claim)
       this.#instructed.delete(claim)
+      this.#gate?.forget(claim)
     }
     this.tell({ type: 'stored', lane, now: this.#clock.now() })
     this.#checkIdle()
   }
 
-  /** A claim has a slot. Where neither limits nor suspensions of labels know it, or it is not to be tried but moved, it goes. */
+  /** A claim has a slot. Where neither limits nor suspensions of labels know it, its attempt begins. */
   #begin(claim: Claim): void {
-    if (isInstructed(claim)) return void this.#try(claim)
+    // What an operator wants done instead of an attempt is done whatever the limits.
+    if (claim.entry.instruction !== undefined) {
+      this.#try(claim)
+      return
+    }
     if (this.#suspended.labels.length > 0) {
       const suspension = suspensionOf(claim.options.labels, this.#suspended.labels)
       if (suspension !== undefined) {
@@ -232,14 +235,14 @@ export class Dispatcher {
     const admission = await this.#gate!.admit(claim, limits)
     if (admission.kind === 'go') this.#try(claim, admission.places)
     else if (admission.kind === 'back') await this.#keepBack(claim, admission.retryAt)
-    else this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+    else this.tell({ type: 'kept-back', lane: claimLane(claim.entry), now: this.#clock.now() })
   }
 
   /** Back to the store until `retryAt`, uncounted, and its slot to others. */
   async #keepBack(claim: Claim, retryAt: number): Promise<void> {
     this.#gate?.forget(claim)
     const stored = returnUntried(this.#parts, claim, retryAt)
-    this.tell({ type: 'kept-back', lane: claim.entry.lane, now: this.#clock.now() })
+    this.tell({ type: 'kept-back', lane: claimLane(claim.entry), now: this.#clock.now() })
     await stored
     this.#active.delete(claim)
     if (this.#instructed.delete(claim)) this.wake()
@@ -253,8 +256,9 @@ export class Dispatcher {
    */
   #try(claim: Claim, places?: readonly Place[]): void {
     const lane = claimLane(claim.entry)
-    const received = (result: Reception): void => {
+    const received = (result: Reception, pausedUntil: number | undefined): void => {
       if (places !== undefined && places.length > 0) void this.#gate!.leave(places)
+      if (pausedUntil !== undefined) this.pause(lane, pausedUntil)
       this.tell({ type: 'finished', lane, result, now: this.#clock.now() })
     }
     void attempt(this.#parts, claim, this.#call, received).then(({ retryAt, noticeLanes }) => {

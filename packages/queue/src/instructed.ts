@@ -11,8 +11,6 @@ import {
   type Claim,
   type Environment,
   type Events,
-  laneKey,
-  type NewEntry,
   type Outcome,
   parseLaneKey,
   type Recipient,
@@ -27,15 +25,15 @@ import {
 import { ERROR_TRANSPORT, EXPANDED, errorLaneOutcome } from './error-lane.ts'
 import { entriesOf, type Routed, routeAll } from './routing.ts'
 import type { RetryRules } from './settlement.ts'
-import { inStreams, type StreamRules } from './streams.ts'
+import { inStreamOf } from './streams.ts'
 
 export interface InstructedParts {
   readonly router: Router
   readonly environment: Environment
   readonly events: Events
   readonly retry: RetryRules
-  readonly recipientLimit: (lane: string) => number
-  readonly streams: StreamRules
+  /** Most recipients of one attempt in a lane. */
+  readonly recipientLimit: number | ((lane: string) => number)
 }
 
 /** What came of it: a settlement to make, or what each recipient is told as if it had been tried. */
@@ -76,9 +74,10 @@ function expired({ entry }: Claim): ReadonlyMap<RecipientId, Outcome> {
 async function requeue(parts: InstructedParts, claim: Claim, call: Call): Promise<Instead> {
   const routed = await routeAgain(parts, onlyThemselves(parts.router), claim, call)
   if (routed !== undefined) return { settlement: moving(parts, claim, routed) }
-  const now = parts.environment.clock.now()
+  const { clock, random } = parts.environment
+  const now = clock.now()
   const { arrivedAt, attempts } = claim.entry
-  const retryAt = now + parts.retry.schedule({ now, arrivedAt, attempt: attempts + 1 })
+  const retryAt = now + parts.retry.schedule({ now, arrivedAt, attempt: attempts + 1, random })
   return { settlement: { outcomes: NOTHING_SAID, retryAt, counted: false } }
 }
 
@@ -134,21 +133,11 @@ function onlyThemselves(router: Router): Router {
 /** All of them go on, now or when the sender wants it released; an alias is done when its members go on instead. */
 function moving(parts: InstructedParts, claim: Claim, routed: readonly Routed[]): Settlement {
   const now = parts.environment.clock.now()
-  const { entry, options } = claim
-  const entries = entriesOf(routed, parts.recipientLimit, Math.max(now, options.notBefore ?? 0), undefined)
-  const { stream } = parseLaneKey(entry.lane)
-  const moved = inStreams(entries, entry.message, options, parts.streams).map((each) => inStream(each, stream))
-  const going = new Set(moved.flatMap(({ recipients }) => recipients.map(({ id }) => id)))
-  const replaced = entry.recipients.filter((each) => !going.has(each.id))
+  const dueAt = Math.max(now, claim.options.notBefore ?? 0)
+  const moved = inStreamOf(claim.entry.lane, entriesOf(routed, parts.recipientLimit, dueAt, undefined))
+  const going = new Set(moved.flatMap((entry) => entry.recipients.map((each) => each.id)))
+  const replaced = claim.entry.recipients.filter((each) => !going.has(each.id))
   return { outcomes: everyone(replaced, EXPANDED), retryAt: now, counted: false, moved }
-}
-
-/** Mail that had a line of its own, such as a giant message's, has one wherever it goes. */
-function inStream(entry: NewEntry, stream: string | undefined): NewEntry {
-  if (stream === undefined) return entry
-  const lane = parseLaneKey(entry.lane)
-  if (lane.transport === ERROR_TRANSPORT || lane.stream !== undefined) return entry
-  return { ...entry, lane: laneKey({ ...lane, stream }) }
 }
 
 function everyone(recipients: readonly Recipient[], outcome: Outcome): ReadonlyMap<RecipientId, Outcome> {

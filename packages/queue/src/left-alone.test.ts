@@ -80,6 +80,20 @@ describe('mail that an operator has suspended', () => {
     expect(ids(bench).slice(1).sort()).toEqual(['m2', 'm3', 'm4'])
   })
 
+  it('is done with as an operator says, however it is suspended', async () => {
+    const bench = await running()
+    const { dispatcher, clock, put, store, scope } = bench
+    dispatcher.suspend([suspension({ kind: 'everything' })])
+    await put(A, { labels: { tenant: 'acme' } })
+    await put(B)
+    await clock.settle()
+    await store.instruct({ messages: ['m1'] }, { kind: 'expire' }, clock.now())
+    dispatcher.instructed()
+    await clock.settle()
+    expect(scope.events.of('message.undeliverable').map(({ message }) => message)).toEqual(['m1'])
+    expect(ids(bench)).toEqual([])
+  })
+
   it('is tried again by itself when its time is over', async () => {
     const bench = await running()
     const { dispatcher, clock, put } = bench

@@ -1,5 +1,5 @@
 /** The lines, destinations and streams that the scheduler remembers: those with something under way, or a grudge. */
-import { destinationKey, parseLaneKey } from '@mailwright/core'
+import { destinationKey, INSTRUCTED_LANE, parseLaneKey } from '@mailwright/core'
 import { type Destination, freshDestination, freshLine, type Line, type Manners, type Stream } from './destination.ts'
 import type { InHand } from './scheduler-events.ts'
 import type { Turns } from './turns.ts'
@@ -38,9 +38,10 @@ export class LineBook<C extends InHand> {
     return line
   }
 
-  /** Whether an operator keeps this line or its destination, not just everybody, from being tried. */
+  /** Whether an operator keeps the line from being tried. What operators want done goes on, whatever is suspended. */
   isSuspended({ key, destination }: Line<C>): boolean {
-    return this.suspended !== 'all' && (this.suspended.has(key) || this.suspended.has(destination.key))
+    if (this.suspended === 'all') return key !== INSTRUCTED_LANE
+    return this.suspended.has(key) || this.suspended.has(destination.key)
   }
 
   /** Nothing of the line is left; of its destination and stream perhaps neither. */

@@ -29,33 +29,46 @@ import { type AcceptanceParts, acceptMessage } from './acceptance.ts'
 import type { AttemptParts } from './attempt.ts'
 import { suppressBounces } from './bounce-suppression.ts'
 import { queueCapabilities } from './capabilities.ts'
-import { dependable } from './dependable-retry.ts'
+import { type Reactions, type ResponseRule, responseReader } from './classification.ts'
 import { type ConcurrencyTable, type DestinationRules, destinationRules } from './destination-rules.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import { knownResponses } from './known-responses.ts'
 import { LimitGate } from './limit-gate.ts'
 import { type LimitRule, limitsOf } from './limit-rules.ts'
 import { memoryLimits } from './limits.ts'
+import type { NoticeOptions } from './notice-style.ts'
 import { Operator, type QueueOperations } from './operations.ts'
-import { type RetrySchedule, retryByAge } from './retry.ts'
+import { checkedPostmaster, type PostmasterOptions } from './postmaster.ts'
+import { exceptionalRules, POSTFIX_RULES, type RetryException, type RetryOptions, usualRules } from './retry-rules.ts'
 import { Scheduler } from './scheduler.ts'
-import { type StreamRules, type StreamsOption, streamOf } from './streams.ts'
+import { type StreamsOption, streamOf } from './streams.ts'
 import { suppressing } from './suppressing-router.ts'
 import { SuspensionWatch } from './suspension-watch.ts'
+import { UnreachableDestinations } from './unreachable.ts'
+import { checkedVerp, type VerpOptions } from './verp-sender.ts'
 
-export interface MessageQueueOptions {
+export interface MessageQueueOptions extends RetryOptions {
   /** Our name in notices. */
   readonly hostname: string
   readonly store: QueueStore
   readonly router: Router
   /** By the names the router uses. A block among them lives and dies with the queue. */
   readonly transports: Readonly<Record<string, Transport | Block<Transport>>>
-  /** When a deferred recipient is tried again. Default Postfix's: `retryByAge('300s', '4000s')`. */
-  readonly retry?: RetrySchedule
-  /** How long mail is tried before it is returned. Default 5 days. */
-  readonly lifetime?: Duration
-  /** The same for notices. Default 5 days. */
-  readonly bounceLifetime?: Duration
+  /** Mail that is tried otherwise than `retry`, `lifetime` and `bounceLifetime` say. The first that fits counts. */
+  readonly retryExceptions?: readonly RetryException[]
+  /** What answers are about: rules read in their order, or `none`. Default `knownResponses`. */
+  readonly classify?: readonly ResponseRule[] | 'none'
+  /** What to do about answers, by what they are about. Default nothing but what the answer says. */
+  readonly reactions?: Reactions
+  /** After how long a sender is told, once, that mail is late and still being tried. Default never. */
+  readonly warnAfter?: Duration
+  /** How notices are worded, and what they return. */
+  readonly notices?: NoticeOptions
+  /** Which troubles the postmaster hears of too. Default none. */
+  readonly postmaster?: PostmasterOptions
+  /** Gives mail a sender for each recipient, and so an attempt. Default off. */
+  readonly verp?: VerpOptions
   /** Most recipients of one attempt. Default 50. */
   readonly recipientLimit?: number
   /** Most attempts under way at once. Default 100. */
@@ -140,9 +153,19 @@ class QueueManager implements MessageQueue, Lifecycle {
     this.capabilities = queueCapabilities(transports.values())
     const ids = idMaker(environment.clock, environment.random)
     const leaseMs = positive('lease', milliseconds(options.lease ?? '10m'))
+    const report = (error: unknown): void => events.emit({ type: 'failure', where: 'the retry schedule', error })
+    const retry = usualRules(options, POSTFIX_RULES, report)
+    const table = options.classify ?? knownResponses
+    const responses = table === 'none' ? undefined : responseReader(table, options.reactions ?? {}, report)
+    if (responses?.suppresses === 'yes' && options.suppressions === undefined)
+      throw new MailwrightError(
+        'ERR_MAILWRIGHT_CONFIG',
+        'a reaction of the queue suppresses, and there are no suppressions',
+      )
     if (options.suppressAfter !== undefined && options.suppressions === undefined)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'suppressAfter of the queue wants suppressions')
     const router = routerOf(options, environment.clock)
+    const verp = options.verp && checkedVerp(options.verp)
     const usual: DestinationRules = {
       initial: positive('initialConcurrency', options.initialConcurrency ?? 5),
       limit: positive('concurrencyLimit', options.concurrencyLimit ?? 20),
@@ -155,10 +178,6 @@ class QueueManager implements MessageQueue, Lifecycle {
       events.emit({ type: 'failure', where: 'the concurrency of a destination', error }),
     )
     const recipientLimit = (lane: string): number => rulesOf(lane).recipientLimit
-    const streams: StreamRules = {
-      streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
-      bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
-    }
     const parts: AttemptParts = {
       store: options.store,
       router,
@@ -168,14 +187,15 @@ class QueueManager implements MessageQueue, Lifecycle {
       hostname: options.hostname,
       nextId: () => ids.next(),
       recipientLimit,
-      streams,
-      retry: {
-        schedule: dependable(options.retry ?? retryByAge(), (error) =>
-          events.emit({ type: 'failure', where: 'the retry schedule', error }),
-        ),
-        lifetimeMs: milliseconds(options.lifetime ?? '5d'),
-        bounceLifetimeMs: milliseconds(options.bounceLifetime ?? '5d'),
-      },
+      retry,
+      rulesFor: exceptionalRules(options.retryExceptions ?? [], retry, new Set(transports.keys()), report),
+      responses,
+      unreachable: new UnreachableDestinations(),
+      suppressions: options.suppressions,
+      warnAfterMs: options.warnAfter === undefined ? undefined : milliseconds(options.warnAfter),
+      notices: options.notices,
+      postmaster: options.postmaster && checkedPostmaster(options.postmaster),
+      verp,
     }
     const scheduler = new Scheduler({
       ...usual,
@@ -198,6 +218,7 @@ class QueueManager implements MessageQueue, Lifecycle {
     const dispatcher = this.#dispatcher
     const apply = (suspensions: readonly Suspension[]): void => dispatcher.suspend(suspensions)
     this.#watch = new SuspensionWatch({ store, clock, events, apply })
+    this.#options = options
     this.#operator = new Operator({ store, clock, dispatcher, watch: this.#watch, transports })
     this.#acceptance = {
       store: options.store,
@@ -205,8 +226,12 @@ class QueueManager implements MessageQueue, Lifecycle {
       environment,
       events,
       recipientLimit,
-      streams,
+      streams: {
+        streamOf: streamOf(options.streams, (error) => events.emit({ type: 'failure', where: 'the streams', error })),
+        bulkAbove: positive('bulkAbove', options.bulkAbove ?? 10),
+      },
       leaseMs,
+      verp,
       reserve: (lane) => this.#dispatcher.reserve(lane),
       placed: (placement) => this.#dispatcher.place(placement),
     }
@@ -274,6 +299,10 @@ class QueueManager implements MessageQueue, Lifecycle {
     return this.#store.spool()
   }
 
+  get liveness(): number {
+    return this.#dispatcher.liveness
+  }
+
   entries: QueueOperations['entries'] = (query) => this.#operator.entries(query)
   read: QueueOperations['read'] = (message) => this.#operator.read(message)
   flush: QueueOperations['flush'] = (selection) => this.#operator.flush(selection)
@@ -288,10 +317,6 @@ class QueueManager implements MessageQueue, Lifecycle {
   suspensions: QueueOperations['suspensions'] = () => this.#operator.suspensions()
   stats: QueueOperations['stats'] = () => this.#operator.stats()
   shape: QueueOperations['shape'] = (query) => this.#operator.shape(query)
-
-  get liveness(): number {
-    return this.#dispatcher.liveness
-  }
 }
 
 function routerOf({ router, suppressions }: MessageQueueOptions, clock: Clock): Router {

@@ -3,7 +3,7 @@ import type { Claim, LaneDue, QueueEntry } from '@mailwright/core'
 
 /** Of a claim, what the scheduler goes by. */
 export interface InHand {
-  readonly entry: Pick<QueueEntry, 'message' | 'lane' | 'dueAt'>
+  readonly entry: Pick<QueueEntry, 'message' | 'lane' | 'dueAt' | 'instruction'>
   readonly options: { readonly priority?: number }
 }
 
@@ -30,11 +30,11 @@ export type SchedulerEvent<C extends InHand = Claim> =
   | { readonly type: 'kept-back'; readonly lane: string; readonly now: number }
   /** An entry kept back may go now: it is in hand again, the first of its line. */
   | { readonly type: 'let-go'; readonly claim: C; readonly now: number }
-  /** The destination is done with an attempt, and has its slot back. `settled` follows. */
+  /** The destination is done with an attempt, or was not asked, and has its slot back. `settled` follows. */
   | {
       readonly type: 'finished'
       readonly lane: string
-      readonly result: 'answered' | 'unreachable'
+      readonly result: 'answered' | 'unreachable' | 'untried'
       readonly now: number
     }
   /** The store has taken note of an attempt. `retryAt`: something of it was deferred until then. */

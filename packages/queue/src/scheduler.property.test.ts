@@ -71,6 +71,9 @@ const manners = fc.record({
   transportRateDelayMs: fc.constant(0),
 })
 
+/** All destinations together, one at a time. */
+const oneByOne = { initial: 1, limit: 1, failedCohortLimit: 1, rateDelayMs: 0, transportRateDelayMs: 200 }
+
 const options = fc.record({
   initial: fc.integer({ min: 1, max: 3 }),
   limit: fc.integer({ min: 1, max: 5 }),
@@ -81,7 +84,12 @@ const options = fc.record({
   deadMs: fc.constant(1_000),
   surveyLimit: fc.integer({ min: 1, max: 5 }),
   share: fc.constantFrom(0.2, 0.5, 0.8),
-  manners: fc.oneof(fc.constant({}), fc.record({ 0: manners }), fc.record({ 0: manners, 2: manners })),
+  manners: fc.oneof(
+    fc.constant({}),
+    fc.record({ 0: manners }),
+    fc.record({ 0: manners, 2: manners }),
+    fc.constant({ 0: oneByOne, 1: oneByOne, 2: oneByOne }),
+  ),
 })
 
 it('whatever comes and goes, no lane and no server does more than it may, and no mail is forgotten', () => {

@@ -12,7 +12,7 @@
  * A line that is *shut*, because its destination is left alone or an operator wants so, is left out of surveys, so it
  * costs nothing until its time comes.
  */
-import { type Claim, destinationKey, type LaneDue } from '@mailwright/core'
+import { type Claim, claimLane, destinationKey, INSTRUCTED_LANE, type LaneDue } from '@mailwright/core'
 import { type ConcurrencyOptions, punish, revive, reward } from './concurrency.ts'
 import { type Destination, isClosed, isIdle, type Line, type Manners } from './destination.ts'
 import { LineBook } from './line-book.ts'
@@ -77,7 +77,7 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** How long the line that waits longest has been waiting at `now`, ms, though there are slots for it; 0: none waits so. */
   waitingSince(now: number): number {
-    if (this.#slots.idle === 0 || this.#book.suspended === 'all' || this.#draining) return 0
+    if (this.#slots.idle === 0 || this.#draining) return 0
     let longest = 0
     const ask = (line: Line<C>): void => {
       const { destination } = line
@@ -137,7 +137,7 @@ export class Scheduler<C extends InHand = Claim> {
     const line = this.#book.line(name)
     // A claim takes all the room there is, so mail that came before goes first. What is freed while the claim is under
     // way goes to newcomers: a backlog and fresh mail share a line, and neither starves the other.
-    if (this.#draining || this.#book.suspended === 'all' || isClosed(line) || this.#slots.room(line, 'fresh') === 0) {
+    if (this.#draining || isClosed(line) || this.#slots.room(line, 'fresh') === 0) {
       this.#forgetIdle(line)
       return NOTHING
     }
@@ -149,7 +149,7 @@ export class Scheduler<C extends InHand = Claim> {
     const line = this.#book.line(name)
     if (line.claiming) line.missed = true
     if (isClosed(line)) {
-      this.#shut.add(line)
+      this.#leaveOut(line)
       return NOTHING
     }
     if (!this.#ready.has(line)) {
@@ -182,8 +182,8 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** One entry, as with nearly all mail: where nobody waits it begins without standing in any line. */
   #placed(claim: C): readonly Effect<C>[] {
-    const line = this.#book.line(claim.entry.lane)
-    const goes = !isClosed(line) && this.#book.suspended !== 'all' && this.#slots.idle > 0
+    const line = this.#book.line(claimLane(claim.entry))
+    const goes = !isClosed(line) && this.#slots.idle > 0
     if (!goes || !this.#turns.isFirst(line, this.#now)) return this.#arrived(line, 1, [claim])
     line.promised -= 1
     return this.#plan([this.#begin(line, claim)])
@@ -215,13 +215,13 @@ export class Scheduler<C extends InHand = Claim> {
   }
 
   #letGo(claim: C): readonly Effect<C>[] {
-    const line = this.#book.line(claim.entry.lane)
+    const line = this.#book.line(claimLane(claim.entry))
     this.#take(line, 1)
     this.#turns.holdFirst(line, claim, this.#now)
     return this.#plan(this.#handBackIfClosed(line))
   }
 
-  #finished(name: string, result: 'answered' | 'unreachable'): readonly Effect<C>[] {
+  #finished(name: string, result: 'answered' | 'unreachable' | 'untried'): readonly Effect<C>[] {
     const line = this.#book.line(name)
     const { destination } = line
     const { busy, manners } = destination
@@ -229,12 +229,17 @@ export class Scheduler<C extends InHand = Claim> {
     this.#slots.owe()
     this.#end(line)
     const effects: Effect<C>[] = []
-    for (const at of this.#rests.begin(destination, this.#now)) effects.push({ type: 'turn', at })
+    if (result !== 'untried')
+      for (const at of this.#rests.begin(destination, this.#now)) effects.push({ type: 'turn', at })
     if (result === 'answered') {
       // Somebody got through: the others may go too.
       if (destination.closedFor === 'dead') this.#open(destination, busy, effects)
       else reward(destination, busy, manners)
-    } else if (destination.closedFor === undefined && punish(destination, manners) === 'dead')
+    } else if (
+      result === 'unreachable' &&
+      destination.closedFor === undefined &&
+      punish(destination, manners) === 'dead'
+    )
       this.#close(destination, 'dead', this.#now + this.#options.deadMs, effects)
     this.#slots.count(destination)
     return this.#plan(effects)
@@ -253,7 +258,7 @@ export class Scheduler<C extends InHand = Claim> {
     for (const { lane } of lanes) {
       const line = this.#book.line(lane)
       if (isClosed(line)) {
-        this.#shut.add(line)
+        this.#leaveOut(line)
         continue
       }
       this.#makeReady(line)
@@ -286,8 +291,7 @@ export class Scheduler<C extends InHand = Claim> {
       else this.#open(destination, destination.busy, effects)
     }
     if (next < Number.POSITIVE_INFINITY) effects.push({ type: 'wake', at: next })
-    this.#surveyWanted = true
-    return this.#plan(effects)
+    return this.#look(effects)
   }
 
   #flushed(lane: string | undefined): readonly Effect<C>[] {
@@ -295,8 +299,7 @@ export class Scheduler<C extends InHand = Claim> {
     const effects: Effect<C>[] = []
     for (const destination of this.#closed)
       if (only === undefined || only === destination.key) this.#open(destination, destination.busy, effects)
-    this.#surveyWanted = true
-    return this.#plan(effects)
+    return this.#look(effects)
   }
 
   #paused(line: Line<C>, until: number): readonly Effect<C>[] {
@@ -316,9 +319,20 @@ export class Scheduler<C extends InHand = Claim> {
       if (isClosed(line)) this.#shutLine(line, effects)
       else if (this.#shut.has(line)) this.#reopen(line)
     }
-    if (lanes === 'all') this.#handAllBack(effects)
+    return this.#look(effects)
+  }
+
+  /** Something may be due in lines that are not known. Where all mail is suspended, that is what operators want done. */
+  #look(effects: Effect<C>[]): readonly Effect<C>[] {
     this.#surveyWanted = true
+    if (this.#book.suspended === 'all') this.#makeReady(this.#book.line(INSTRUCTED_LANE))
     return this.#plan(effects)
+  }
+
+  /** Surveys leave the line out; where all mail is suspended there are none, and it need not be remembered. */
+  #leaveOut(line: Line<C>): void {
+    if (this.#book.suspended === 'all') this.#forgetIdle(line)
+    else this.#shut.add(line)
   }
 
   /** Leaves a destination alone, with all its lines. */
@@ -362,7 +376,7 @@ export class Scheduler<C extends InHand = Claim> {
   /** Attempts at what is in hand; claims for ready lines while there is room; a survey when other lines may be due. */
   #plan(effects: Effect<C>[] = []): readonly Effect<C>[] {
     if (this.#turns.holding.size > 0) this.#serve(effects)
-    if (this.#draining || this.#book.suspended === 'all') return effects
+    if (this.#draining) return effects
     /** Lines that are not just waiting for a slot of their destination. */
     let able = 0
     for (const line of this.#ready) {
@@ -381,7 +395,8 @@ export class Scheduler<C extends InHand = Claim> {
       effects.push({ type: 'claim', lane: line.key, limit: room })
       if (effects.length > this.#options.surveyLimit) break
     }
-    if (this.#surveyWanted && !this.#surveying && able < this.#options.surveyLimit) this.#survey(effects)
+    const hungry = able < this.#options.surveyLimit && this.#book.suspended !== 'all'
+    if (this.#surveyWanted && !this.#surveying && hungry) this.#survey(effects)
     return effects
   }
 
@@ -400,12 +415,12 @@ export class Scheduler<C extends InHand = Claim> {
 
   /** Slots for entries in hand. A server that stops gives the others back. */
   #serve(effects: Effect<C>[]): void {
-    while (this.#slots.idle > 0 && this.#book.suspended !== 'all') {
+    while (this.#slots.idle > 0) {
       const line = this.#turns.next(this.#now)
       if (line === undefined) break
       effects.push(this.#begin(line, this.#turns.take(line, this.#now)))
     }
-    if (this.#draining || this.#book.suspended === 'all') this.#handAllBack(effects)
+    if (this.#draining) for (const line of this.#turns.holding) effects.push(this.#handBack(line))
   }
 
   #begin(line: Line<C>, claim: C): Effect<C> {
@@ -440,10 +455,6 @@ export class Scheduler<C extends InHand = Claim> {
   /** Others may be waiting for the room of what comes too late. */
   #handBackIfClosed(line: Line<C>): Effect<C>[] | undefined {
     return line.waiting.length > 0 && isClosed(line) ? [this.#handBack(line)] : undefined
-  }
-
-  #handAllBack(effects: Effect<C>[]): void {
-    for (const line of this.#turns.holding) effects.push(this.#handBack(line))
   }
 
   #promise(line: Line<C>, count: number): void {

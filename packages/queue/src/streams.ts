@@ -61,12 +61,23 @@ export function inStreams(
   if (stream === undefined && bulky === undefined) return entries
   const own = streamName(message)
   return entries.map((entry) => {
-    const { transport, destination } = parseLaneKey(entry.lane)
-    // What a router has put into a stream stays there, and what was refused goes nowhere.
-    if (transport === ERROR_TRANSPORT || entry.lane !== destinationKey(entry.lane)) return entry
     const its = bulky?.has(entry.lane) === true ? own : stream
-    return its === undefined ? entry : { ...entry, lane: laneKey({ transport, destination, stream: its }) }
+    return its === undefined ? entry : inStream(entry, its)
   })
+}
+
+/** Entries that go on from a lane, in the stream that it has: a giant or a campaign stays apart wherever it goes. */
+export function inStreamOf(from: string, entries: readonly NewEntry[]): readonly NewEntry[] {
+  const { stream } = parseLaneKey(from)
+  if (stream === undefined) return entries
+  return entries.map((entry) => inStream(entry, stream))
+}
+
+/** What a router has put into a stream stays there, and what was refused goes nowhere. */
+function inStream(entry: NewEntry, stream: string): NewEntry {
+  const { transport, destination } = parseLaneKey(entry.lane)
+  if (transport === ERROR_TRANSPORT || entry.lane !== destinationKey(entry.lane)) return entry
+  return { ...entry, lane: laneKey({ transport, destination, stream }) }
 }
 
 function bulkyLanes(entries: readonly NewEntry[], bulkAbove: number): ReadonlySet<string> | undefined {

@@ -125,10 +125,17 @@ describe('a suspension', () => {
     ])
   })
 
-  it('that cannot be read at start keeps the queue from starting', async () => {
-    const { watch, faults } = await watching()
-    faults.fail('suspensions')
-    await expect(watch.start()).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_STORE' })
+  it('that cannot be read at start keeps everything from being tried until it can', async () => {
+    const { watch, clock, faults, suspend, applied, told } = await watching()
+    await suspend(LANE)
+    faults.fail('suspensions', 2)
+    await watch.start()
+    expect(applied).toMatchObject([[{ scope: { kind: 'everything' } }]])
+    await clock.advance('1s')
+    expect(applied).toHaveLength(1)
+    await clock.advance('1s')
+    expect(applied.slice(1)).toMatchObject([[{ scope: LANE }]])
+    expect(told()).toEqual(['suspended lane'])
   })
 
   it('leaves nothing running when the queue stops', async () => {
@@ -218,11 +225,16 @@ describe('a queue that is told to suspend', () => {
     expect((await entries()).map((entry) => entry.lane)).toEqual(scope.kind === 'lane' ? [] : ['smtp:backup.example'])
   })
 
-  it('does not start when its store cannot say what is suspended, and lets go of the store', async () => {
+  it('starts when its store cannot say what is suspended, takes mail, and tries it when it can', async () => {
     const bench = queueBench()
     bench.faults.fail('suspensions', 1)
-    await expect(bench.queue.start!({ signal: AbortSignal.timeout(1_000) })).rejects.toThrow('disk')
-    expect(bench.faults.count('close')).toBe(1)
-    expect(bench.faults.listeners).toBe(0)
+    await bench.queue.start!({ signal: AbortSignal.timeout(1_000) })
+    const { send, smtp, clock, failures } = await started(bench)
+    await send()
+    await clock.settle()
+    expect(smtp.jobs).toEqual([])
+    expect(failures()).toEqual(['reading suspensions of the queue'])
+    await clock.advance('1s')
+    expect(smtp.delivered).toEqual(['ann@example.org'])
   })
 })

@@ -2,8 +2,8 @@
  * Keeps what is suspended in step with the store: reads it at start and whenever an operator was there, has the
  * dispatcher follow, tells of changes, and ends a suspension when its time is over.
  *
- * The store is the truth, whoever wrote there. When it cannot be read, what was known stays in force, and it is read
- * again a second later: mail is rather late than sent against an operator's word.
+ * The store is the truth, whoever wrote there. When it cannot be read, what was known stays in force, at start everything
+ * is suspended, and it is read again a second later: mail is rather late than sent against an operator's word.
  */
 import { type Clock, type Events, type QueueStore, type Suspension, suspensionKey, type Timer } from '@mailwright/core'
 
@@ -21,6 +21,8 @@ export interface SuspensionWatchParts {
 export class SuspensionWatch {
   readonly #parts: SuspensionWatchParts
   #known: ReadonlyMap<string, Suspension> = new Map()
+  /** Whether it has been read, or everything stands still until it has. */
+  #state: 'unread' | 'blind' | 'read' = 'unread'
   /** Readings take turns, so that the last one is the one that stays. */
   #reading: Promise<void> = Promise.resolve()
   #timer: Timer | undefined
@@ -30,12 +32,16 @@ export class SuspensionWatch {
     this.#parts = parts
   }
 
-  /** Rejects when the store cannot be read: without knowing what is suspended nothing may be tried. */
+  /** Resolves when what may be tried has been said. Never rejects. */
   async start(): Promise<void> {
-    await this.#read()
-    this.#unsubscribe = this.#parts.store.onArrival((by) => {
+    const { store, clock, apply } = this.#parts
+    this.#unsubscribe = store.onArrival((by) => {
       if (by === 'operator') void this.refresh()
     })
+    await this.refresh()
+    if (this.#state === 'read') return
+    this.#state = 'blind'
+    apply([{ scope: { kind: 'everything' }, reason: 'what is suspended is not known yet', since: clock.now() }])
   }
 
   /** Resolves when what is in the store now is in force. Never rejects. */
@@ -66,10 +72,12 @@ export class SuspensionWatch {
       if (until > clock.now()) next = Math.min(next, until)
     }
     const before = this.#known
+    const wasBlind = this.#state === 'blind'
     this.#known = known
+    this.#state = 'read'
     const begun = [...known].filter(([key, each]) => !isSame(each, before.get(key)))
     const ended = [...before].filter(([key]) => !known.has(key))
-    if (begun.length > 0 || ended.length > 0) apply([...known.values()])
+    if (wasBlind || begun.length > 0 || ended.length > 0) apply([...known.values()])
     for (const [, suspension] of begun) events.emit({ type: 'queue.suspended', suspension })
     for (const [, { scope }] of ended) events.emit({ type: 'queue.resumed', scope })
     this.#readAgainAt(next)

@@ -9,6 +9,12 @@ export interface Capabilities {
   readonly startTls: boolean
   readonly dsn: boolean
   readonly requireTls: boolean
+  /** BDAT (RFC 3030). */
+  readonly chunking: boolean
+  readonly binaryMime: boolean
+  readonly mtPriority: boolean
+  /** RFC 2852: the shortest time in seconds after which mail may be returned, 0 for any; undefined for not offered. */
+  readonly deliverBy: number | undefined
 }
 
 /** A server that answered only HELO. */
@@ -22,6 +28,7 @@ export function capabilitiesOf(lines: readonly string[]): Capabilities {
     offered.set(keyword.toUpperCase(), parameters)
   }
   const size = offered.get('SIZE')
+  const deliverBy = offered.get('DELIVERBY')
   return {
     pipelining: offered.has('PIPELINING'),
     size: size === undefined ? undefined : /^\d{1,15}$/.test(size) ? Number(size) : 0,
@@ -30,5 +37,9 @@ export function capabilitiesOf(lines: readonly string[]): Capabilities {
     startTls: offered.has('STARTTLS'),
     dsn: offered.has('DSN'),
     requireTls: offered.has('REQUIRETLS'),
+    chunking: offered.has('CHUNKING'),
+    binaryMime: offered.has('BINARYMIME'),
+    mtPriority: offered.has('MT-PRIORITY'),
+    deliverBy: deliverBy === undefined ? undefined : /^\d{1,9}$/.test(deliverBy) ? Number(deliverBy) : 0,
   }
 }

@@ -12,7 +12,7 @@ import { deferred, type Loss, lost, nonsense, refused, refusedForNow, relayed } 
 import type { Errand } from './errand.ts'
 import type { OpenSession } from './handshake.ts'
 import { LongMessage } from './long-message.ts'
-import { sendBuffered } from './message-data.ts'
+import { sendBuffered, sendChunk } from './message-data.ts'
 import type { Settings } from './options.ts'
 import type { ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
@@ -198,7 +198,7 @@ export class ClientConnection implements ReplyListener {
   }
 
   #transaction(errand: Errand): Transaction | undefined {
-    const transaction = transactionFor(errand, this.#session.capabilities, this.#session.security)
+    const transaction = transactionFor(errand, this.#session.capabilities, this.#session.security, this.#clock)
     if (transaction !== undefined) this.#begun++
     return transaction
   }
@@ -258,9 +258,13 @@ export class ClientConnection implements ReplyListener {
       if (!this.#pipelining) channel.send(commands.rcpts[transaction.rcptAnswers]!)
       return
     }
+    if (accepted.length > 0 && commands.transfer === 'bdat') {
+      this.#sendMessage(transaction)
+      return
+    }
     transaction.stage = 'data'
     channel.within(this.#settings.timeoutsMs.dataInit)
-    if (this.#pipelining) return
+    if (this.#pipelining && commands.transfer === 'data') return
     if (accepted.length > 0) channel.send('DATA\r\n')
     else this.#giveUpTransaction(transaction)
   }
@@ -323,14 +327,17 @@ export class ClientConnection implements ReplyListener {
 
   #sendMessage(transaction: Transaction): void {
     const { message } = transaction.errand.job
+    const { transfer } = transaction.commands
+    const { channel } = this.#session
     if (message.buffered === undefined) {
       transaction.stage = 'body'
-      const writer = new LongMessage(this.#session.channel, message, this.#settings.timeoutsMs.dataBlock)
+      const writer = new LongMessage(channel, message, transfer, this.#settings.timeoutsMs.dataBlock)
       this.#writer = writer
       this.#background(() => this.#sendLongMessage(transaction, writer))
       return
     }
-    sendBuffered(this.#session.channel, message.head, message.buffered, this.#stageBehind())
+    if (transfer === 'data') sendBuffered(channel, message.head, message.buffered, this.#stageBehind())
+    else sendChunk(channel, message.head, message.buffered, this.#stageBehind())
     this.#dataSent(transaction)
   }
 

@@ -1,11 +1,19 @@
 /**
- * The commands of one envelope for one server: MAIL and RCPTs with the parameters the server offers (RFC 1870, 3461,
- * 6152, 6531, 8689). What cannot be sent to this server at all is refused here, before a byte is written.
+ * The commands of one envelope for one server: MAIL and RCPTs with the parameters the server offers (RFC 1870, 2852,
+ * 3030, 3461, 6152, 6531, 6710, 8689). What cannot be sent to this server at all is refused here, before a byte is written.
  *
  * An 8-bit message goes to a server without 8BITMIME as it is, like most of the world does; there is no conversion.
  */
 import { domainToASCII } from 'node:url'
-import { formatMailbox, type Mailbox, needsSmtpUtf8, type Outcome, type Recipient } from '@mailwright/core'
+import {
+  type Clock,
+  type DeliverBy,
+  formatMailbox,
+  type Mailbox,
+  needsSmtpUtf8,
+  type Outcome,
+  type Recipient,
+} from '@mailwright/core'
 import type { Capabilities } from './capabilities.ts'
 import { failed } from './delivery.ts'
 import type { Errand } from './errand.ts'
@@ -17,6 +25,8 @@ export interface EnvelopeCommands {
   readonly rcpts: readonly string[]
   /** Those who can be named to this server, in the order of `rcpts`. */
   readonly recipients: readonly Recipient[]
+  /** How the message is sent: by DATA, or as it is, with its length told before (BDAT, RFC 3030). */
+  readonly transfer: 'data' | 'bdat'
 }
 
 /** What may not stand in a command, whoever made the address: it would end the command or the address. */
@@ -34,16 +44,22 @@ export function envelopeCommands(
   errand: Errand,
   offered: Capabilities,
   security: 'clear' | 'encrypted' | 'verified',
+  clock: Clock,
 ): EnvelopeCommands | Outcome {
   const { envelope, message } = errand.job
   const { options, sender } = envelope
   if (offered.size !== undefined && offered.size > 0 && message.size > offered.size) {
     return failed(552, '5.3.4', `message of ${message.size} bytes exceeds the server's limit of ${offered.size}`)
   }
-  if (options.body === 'binarymime') return failed(554, '5.6.3', 'binary content cannot be sent to this server')
+  const binary = options.body === 'binarymime'
+  if (binary && !(offered.chunking && offered.binaryMime)) {
+    return failed(554, '5.6.3', 'binary content cannot be sent to this server')
+  }
   if (options.requireTls === true && (security !== 'verified' || !offered.requireTls)) {
     return failed(550, '5.7.30', 'the sender demands TLS that this server does not provide')
   }
+  const by = options.deliverBy === undefined ? '' : deliverByParameter(options.deliverBy, offered, clock.now())
+  if (typeof by !== 'string') return by
 
   const utf8 = offered.smtpUtf8 && (options.smtputf8 === true || anyUtf8(sender, errand.recipients))
   const from = sender === null ? '' : pathOf(sender, 'sender', utf8)
@@ -51,11 +67,15 @@ export function envelopeCommands(
 
   let mail = `MAIL FROM:<${from}>`
   if (offered.size !== undefined) mail += ` SIZE=${message.size}`
-  if (options.body === '8bitmime' && offered.eightBitMime) mail += ' BODY=8BITMIME'
+  if (binary) mail += ' BODY=BINARYMIME'
+  else if (options.body === '8bitmime' && offered.eightBitMime) mail += ' BODY=8BITMIME'
   if (utf8) mail += ' SMTPUTF8'
   if (options.requireTls === true) mail += ' REQUIRETLS'
   if (offered.dsn && options.ret !== undefined) mail += options.ret === 'full' ? ' RET=FULL' : ' RET=HDRS'
   if (offered.dsn && options.envid !== undefined && PARAMETER.test(options.envid)) mail += ` ENVID=${options.envid}`
+
+  if (offered.mtPriority && options.priority !== undefined) mail += priorityParameter(options.priority)
+  mail += by
 
   const rcpts: string[] = []
   const recipients: Recipient[] = []
@@ -66,7 +86,7 @@ export function envelopeCommands(
       recipients.push(recipient)
     } else errand.record(recipient, command)
   }
-  return { mail: `${mail}\r\n`, rcpts, recipients }
+  return { mail: `${mail}\r\n`, rcpts, recipients, transfer: binary ? 'bdat' : 'data' }
 }
 
 function rcptCommand(recipient: Recipient, offered: Capabilities, utf8: boolean): string | Outcome {
@@ -100,4 +120,33 @@ function unwritable(role: 'sender' | 'recipient'): Outcome {
 
 function anyUtf8(sender: Mailbox | null, recipients: readonly Recipient[]): boolean {
   return (sender !== null && needsSmtpUtf8(sender)) || recipients.some((recipient) => needsSmtpUtf8(recipient.address))
+}
+
+/** A priority of -9 to 9 (RFC 6710); what is none is left out. */
+function priorityParameter(priority: number): string {
+  return Number.isInteger(priority) && Math.abs(priority) <= 9 ? ` MT-PRIORITY=${priority}` : ''
+}
+
+/** The most seconds that BY can name, either way (RFC 2852 §4). */
+const LONGEST_BY_S = 999_999_999
+
+/**
+ * What is left of the sender's time. Mail to be returned when that is over goes to nobody who does not promise it, or
+ * wants more time than there is; other mail goes on without the parameter.
+ */
+function deliverByParameter({ at, otherwise, trace }: DeliverBy, offered: Capabilities, now: number): string | Outcome {
+  const leftS = Math.max(-LONGEST_BY_S, Math.min(LONGEST_BY_S, Math.floor((at - now) / 1_000)))
+  if (otherwise === 'return') {
+    if (offered.deliverBy === undefined) {
+      return failed(550, '5.3.3', 'the sender wants it delivered by a time, which this server does not promise')
+    }
+    if (leftS < Math.max(1, offered.deliverBy)) {
+      return failed(
+        550,
+        '5.4.7',
+        `the sender wants it delivered within ${leftS} seconds, which this server does not promise`,
+      )
+    }
+  } else if (offered.deliverBy === undefined) return ''
+  return ` BY=${leftS};${otherwise === 'return' ? 'R' : 'N'}${trace ? 'T' : ''}`
 }

@@ -10,8 +10,11 @@ import type { NextHop } from './next-hop.ts'
 import type { AddressFamilies, Settings } from './options.ts'
 
 export type Exchangers =
-  /** Hosts to try, the best first. */
-  | { readonly status: 'found'; readonly hosts: readonly string[] }
+  /**
+   * Hosts to try, the best first. `authentic`: their names are the operator's, the domain itself, or from secure DNS, so
+   * that a certificate for the name proves who they are.
+   */
+  | { readonly status: 'found'; readonly hosts: readonly string[]; readonly authentic: 'yes' | 'no' }
   | { readonly status: 'none'; readonly outcome: Outcome }
 
 export type HostAddresses =
@@ -28,13 +31,13 @@ export async function findExchangers(
   random: Random,
   call: Call,
 ): Promise<Exchangers> {
-  if (hop.lookup !== 'mx') return { status: 'found', hosts: [hop.host] }
+  if (hop.lookup !== 'mx') return { status: 'found', hosts: [hop.host], authentic: 'yes' }
   const answer = await dns.resolve(hop.host, 'MX', call)
   if (answer.status === 'failed') return none(unanswered(hop.host, 'MX', answer.cause))
   if (answer.status === 'none') {
     if (answer.reason === 'no-name') return none(failed(550, '5.1.2', `domain ${hop.host} does not exist`))
     // The implicit MX: the domain's own address, as if it were its only exchanger.
-    return { status: 'found', hosts: [hop.host] }
+    return { status: 'found', hosts: [hop.host], authentic: 'yes' }
   }
 
   const records = answer.records.filter((record) => record.exchange !== '')
@@ -43,7 +46,8 @@ export async function findExchangers(
   const nearest = Math.min(...own.map((record) => record.preference))
   const better = records.filter((record) => record.preference < nearest)
   if (better.length === 0) return none(looped(hop.host))
-  return { status: 'found', hosts: shuffledByPreference(better, random) }
+  const authentic = answer.secure ? 'yes' : 'no'
+  return { status: 'found', hosts: shuffledByPreference(better, random), authentic }
 }
 
 /** The addresses of a host, in the order of preference. Never empty when found. */

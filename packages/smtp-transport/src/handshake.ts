@@ -16,6 +16,8 @@ export interface Target {
   readonly host: string
   readonly address: string
   readonly port: number
+  /** Whether the host's name can be relied on: a name from insecure DNS may be anybody's. */
+  readonly authentic: 'yes' | 'no'
 }
 
 export interface OpenSession {
@@ -24,7 +26,7 @@ export interface OpenSession {
   readonly label: string
   readonly channel: ReplyChannel
   readonly capabilities: Capabilities
-  /** `verified`: encrypted, and the certificate matched the host's name. */
+  /** `verified`: encrypted, and the certificate matched the host's name, which is authentic. */
   readonly security: 'clear' | 'encrypted' | 'verified'
 }
 
@@ -115,7 +117,7 @@ async function attemptSession(
   talk = new Conversation(secured.value.wire, clock, call)
   offered = await introduce(talk, label, settings)
   if ('status' in offered) return offered
-  const security = secured.value.authorized ? 'verified' : 'encrypted'
+  const security = secured.value.authorized && target.authentic === 'yes' ? 'verified' : 'encrypted'
   return { status: 'open', label, channel: talk.leave(), capabilities: offered, security }
 }
 

@@ -1,6 +1,6 @@
 /**
  * A message in memory as it goes over the wire after 354: line ends normalised, dots doubled, the final dot, and behind it the
- * commands of the next envelope (RFC 2920 §3.1), if there is one.
+ * commands of the next envelope (RFC 2920 §3.1), if there is one. Or as one chunk, as it is.
  */
 import { dotStuff, lineNormalizer } from '@mailwright/message'
 import type { ReplyChannel } from './reply-channel.ts'
@@ -39,6 +39,21 @@ export function sendBuffered(channel: ReplyChannel, head: Uint8Array, body: Uint
   bytes.set(stuffedBody, bodyAt)
   bytes.write(tail, tailAt)
   channel.send(bytes)
+}
+
+/** Sends a message as the one and last chunk of BDAT, byte for byte (RFC 3030 §2), with what follows it. */
+export function sendChunk(channel: ReplyChannel, head: Uint8Array, body: Uint8Array, behind: string): void {
+  channel.hold()
+  channel.send(lastChunk(head.length + body.length))
+  channel.send(head)
+  channel.send(body)
+  channel.send(behind)
+  channel.release()
+}
+
+/** The command in front of a message sent whole. */
+export function lastChunk(size: number): string {
+  return `BDAT ${size} LAST\r\n`
 }
 
 /** Whether what follows these bytes begins a line. */

@@ -45,6 +45,7 @@ async function approach(
   let outcome: Outcome | undefined
   let addresses = 0
   let sessions = 0
+  const { authentic } = exchangers
   for (const host of exchangers.hosts) {
     const found = await findAddresses(host, hop, settings, dns, call)
     if (found.status === 'none') {
@@ -53,7 +54,7 @@ async function approach(
       continue
     }
     for (const address of found.addresses) {
-      const session = await openSession({ host, address, port: hop.port }, settings, environment, call)
+      const session = await openSession({ host, address, port: hop.port, authentic }, settings, environment, call)
       if (session.status === 'open') return session
       outcome = session.outcome
       addresses += 1

@@ -44,6 +44,11 @@ export interface SmtpTransportOptions {
   readonly port?: number | undefined
   /** What an address found by MX may be. Default `not-loopback`. */
   readonly mxAddresses?: MxAddresses | undefined
+  /**
+   * Whether senders are offered BINARYMIME on behalf of this transport. Default `not-offered`: few servers take binary
+   * mail, and whoever is offered to send it does.
+   */
+  readonly binaryMime?: 'offered' | 'not-offered' | undefined
   /** Default `ipv4-first`. */
   readonly addressFamilies?: AddressFamilies | undefined
   /** How long a connection without work is kept. Default 2s. */
@@ -71,6 +76,7 @@ export interface Settings {
   readonly port: number
   readonly mxAddresses: MxAddresses
   readonly addressFamilies: AddressFamilies
+  readonly binaryMime: 'offered' | 'not-offered'
   readonly idleMs: number
   readonly maxAgeMs: number
   readonly maxConnections: number
@@ -110,6 +116,7 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
     port,
     mxAddresses: options.mxAddresses ?? 'not-loopback',
     addressFamilies: options.addressFamilies ?? 'ipv4-first',
+    binaryMime: options.binaryMime ?? 'not-offered',
     idleMs: milliseconds(options.idleTimeout ?? '2s'),
     maxAgeMs: milliseconds(options.maxConnectionAge ?? '5m'),
     maxConnections: atLeastOne('maxConnectionsPerDestination', options.maxConnectionsPerDestination ?? 20),

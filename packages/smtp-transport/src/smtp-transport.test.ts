@@ -77,9 +77,11 @@ describe('options', () => {
     expect(() => smtpTransport(options)).toThrow(expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }))
   })
 
-  it('promise senders DSN and SMTPUTF8, and nothing that is not done', () => {
+  it('promise senders what is passed on or refused, and binary mail only where that is wanted', () => {
     const { capabilities } = smtpTransport({ hostname: 'a' }).create(testScope())
-    expect([...capabilities!]).toEqual(['dsn', 'smtputf8'])
+    expect([...capabilities!]).toEqual(['deliverby', 'dsn', 'mt-priority', 'requiretls', 'smtputf8'])
+    const binary = smtpTransport({ hostname: 'a', binaryMime: 'offered' }).create(testScope())
+    expect(binary.capabilities).toEqual(new Set([...capabilities!, 'binarymime']))
   })
 
   it('name the transport', () => {

@@ -36,7 +36,7 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
       const pool = new ConnectionPool(settings, scope)
       return {
         name: settings.name,
-        capabilities: HONOURED,
+        capabilities: settings.binaryMime === 'offered' ? HONOURED_WITH_BINARY : HONOURED,
         deliver(job: DeliveryJob, call: Call): Promise<ReadonlyMap<RecipientId, Outcome>> {
           if (call.signal.aborted) return Promise.reject(call.signal.reason)
           if (pool.phase !== 'running') return Promise.resolve(sameOutcome(job.envelope, SHUTTING_DOWN))
@@ -54,10 +54,12 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
 }
 
 /**
- * DSN parameters go on to servers that offer DSN (RFC 3461 §5.2.1); international addresses to those that offer
- * SMTPUTF8, and are refused for others. Not BINARYMIME: that needs BDAT.
+ * DSN parameters and priorities go on to servers that know them. What a server would break is refused for it instead:
+ * international addresses without SMTPUTF8, REQUIRETLS without it, mail to be returned by a time without DELIVERBY.
  */
-const HONOURED: ReadonlySet<Capability> = new Set(['dsn', 'smtputf8'])
+const HONOURED: ReadonlySet<Capability> = new Set(['deliverby', 'dsn', 'mt-priority', 'requiretls', 'smtputf8'])
+/** Where senders may hand in binary mail too: it bounces wherever the next server does not take it. */
+const HONOURED_WITH_BINARY: ReadonlySet<Capability> = new Set([...HONOURED, 'binarymime'])
 
 const SHUTTING_DOWN: Outcome = deferred('message', '4.3.2', 'the mail system is shutting down')
 

@@ -1,5 +1,5 @@
 /** One mail transaction on one connection: how far it has come, and who has been accepted (RFC 5321 §3.3). */
-import type { Outcome, Recipient } from '@mailwright/core'
+import type { Clock, Outcome, Recipient } from '@mailwright/core'
 import type { Capabilities } from './capabilities.ts'
 import { type EnvelopeCommands, envelopeCommands } from './envelope-commands.ts'
 import type { Errand } from './errand.ts'
@@ -37,8 +37,9 @@ export function transactionFor(
   errand: Errand,
   offered: Capabilities,
   security: 'clear' | 'encrypted' | 'verified',
+  clock: Clock,
 ): Transaction | undefined {
-  const commands = envelopeCommands(errand, offered, security)
+  const commands = envelopeCommands(errand, offered, security, clock)
   if (!isCommands(commands)) {
     errand.settle(commands)
     return undefined
@@ -64,10 +65,9 @@ export function recordAccepted(transaction: Transaction, outcome: Outcome): void
   for (const recipient of transaction.accepted) transaction.errand.record(recipient, outcome)
 }
 
-/** MAIL, all RCPTs and DATA, for one write (RFC 2920). */
-export function pipelined(commands: EnvelopeCommands): string {
-  const { rcpts } = commands
-  return `${commands.mail}${rcpts.length === 1 ? rcpts[0] : rcpts.join('')}DATA\r\n`
+/** MAIL, all RCPTs and DATA, for one write (RFC 2920). BDAT brings the message with it, and waits for the answers. */
+export function pipelined({ mail, rcpts, transfer }: EnvelopeCommands): string {
+  return `${mail}${rcpts.length === 1 ? rcpts[0] : rcpts.join('')}${transfer === 'data' ? 'DATA\r\n' : ''}`
 }
 
 function isCommands(result: EnvelopeCommands | Outcome): result is EnvelopeCommands {

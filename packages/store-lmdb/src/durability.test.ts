@@ -138,3 +138,25 @@ it('a full disk is answered with 452, and what was taken stays whole', { timeout
   expect(store.refusing()).toBeNull()
   await store.close()
 })
+
+it('a disk that fills up refuses mail before it is full, keeps all it took, and takes more when there is room', {
+  timeout: 60_000,
+}, async (context) => {
+  const directory = await spoolDirectory()
+  const script = 'mount -t tmpfs -o size=10m none "$2" && exec "$0" "$1" fillDisk "$2"'
+  const child = spawnSync('unshare', ['-rm', 'bash', '-c', script, process.execPath, CHILD, directory], {
+    encoding: 'utf8',
+  })
+  if (child.error !== undefined || /^(unshare|mount):/m.test(child.stderr))
+    context.skip(`no disk of its own: ${child.stderr}`)
+  const said = JSON.parse(child.stdout) as Record<string, number>
+  expect(said.beforeRefused).toBeGreaterThan(50)
+  expect(said.stored).toBeGreaterThan(said.beforeRefused!)
+  expect(said).toMatchObject({
+    code: 'ERR_MAILWRIGHT_STORE',
+    reply: 452,
+    messages: said.stored,
+    whole: said.stored! + 1,
+  })
+  expect(said.events).toEqual(['store.recovered', '452', 'taking'])
+})

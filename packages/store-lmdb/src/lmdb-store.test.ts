@@ -445,8 +445,27 @@ describe('an LMDB store', () => {
     expect(again.store.busy()).toBe(false)
   })
 
+  it('takes mail while very much is being removed', { timeout: 30_000 }, async () => {
+    const { store } = await opened()
+    const ids = Array.from({ length: 3_000 }, (_, index) => `m${String(index).padStart(5, '0')}`)
+    await Promise.all(ids.map((id) => store.put(message(id), letter(), undefined, CALL)))
+    let isRemoved = false
+    const removing = store.remove({ lane: LANE }).then((count) => {
+      isRemoved = true
+      return count
+    })
+    let taken = 0
+    for (; !isRemoved; taken++) await store.put(message(`n${taken}`, 'smtp:b'), letter(), undefined, CALL)
+    expect(await removing).toBe(3_000)
+    expect(taken).toBeGreaterThan(3)
+    expect(await store.stats()).toMatchObject({ messages: taken, entries: taken, lanes: 1 })
+  })
+
   it('is told off for options that cannot work', () => {
     expect(() => lmdbStore({ directory: '' })).toThrow(expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }))
+    expect(() => lmdbStore({ directory: 'x', compression: 'brotli' as never })).toThrow(
+      expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }),
+    )
     expect(() => lmdbStore({ directory: 'x', inlineLimit: -1 })).toThrow(
       expect.objectContaining({ code: 'ERR_MAILWRIGHT_CONFIG' }),
     )

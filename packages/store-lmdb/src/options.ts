@@ -56,6 +56,8 @@ export function settingsOf(options: LmdbStoreOptions): LmdbStoreSettings {
   for (const [name, size] of Object.entries({ inlineLimit, mapSize, cacheBytes, minFree, compressAbove }))
     if (!Number.isSafeInteger(size) || size < 0)
       throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `${name} is no number of bytes: ${size}`)
+  if (compression !== undefined && compression !== 'zstd' && compression !== 'deflate')
+    throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a way to compress: ${compression}`)
   const keyring = options.encryption && new Keyring(options.encryption)
   return { directory, access, inlineLimit, mapSize, cacheBytes, minFree, compression, compressAbove, keyring }
 }

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { INSTRUCTED_LANE } from '@mailwright/core'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { lmdbStore } from './lmdb-store.ts'
 import { hasOwner, takeOwnerLock } from './owner-lock.ts'
@@ -116,6 +117,36 @@ describe('an operator', () => {
     expect(await operator.call('release', {}, 7)).toBe(1)
     await wake
     expect(await store.nextDue()).toBe(7)
+  })
+
+  it('instructs and suspends from another process, and the owner hears of it', { timeout: 30_000 }, async () => {
+    const directory = await spoolDirectory()
+    const store = await owner(directory)
+    for (const id of ['a1', 'a2']) await store.put(message(id, LANE, 1_000), letter(), undefined, CALL)
+    const operator = await spoolProcess(directory, 'operator')
+    const woken = (): Promise<void> => new Promise((resolve) => store.onArrival((by) => by === 'operator' && resolve()))
+
+    let wake = woken()
+    expect(await operator.call('instruct', { messages: ['a1'] }, { kind: 'requeue' }, 5)).toBe(1)
+    await wake
+    expect(await store.lanes({ now: 5, limit: 9 })).toEqual([{ lane: INSTRUCTED_LANE, dueAt: 5 }])
+    const [claim] = await store.claim({ lane: INSTRUCTED_LANE, now: 5, limit: 9, leaseMs: 1_000 })
+    await store.settle(claim!, relayed(claim!))
+
+    wake = woken()
+    const scope = { kind: 'lane', lane: LANE } as const
+    await operator.call('suspend', { scope, reason: 'asked to', since: 7 })
+    await wake
+    expect(await store.suspensions()).toEqual([{ scope, reason: 'asked to', since: 7 }])
+    wake = woken()
+    expect(await operator.call('resume', scope)).toBe(true)
+    await wake
+    expect(await store.suspensions()).toEqual([])
+
+    expect(await operator.call('remove', {})).toBe(1)
+    const query = { now: 0, ages: [], limit: 9 }
+    expect([await store.shape(query), await operator.call('shape', query)]).toEqual([[], []])
+    expect(await store.stats()).toMatchObject({ messages: 0, entries: 0, lanes: 0, bytes: 0 })
   })
 
   it('removes what the owner is delivering, and the owner does not bring it back', { timeout: 30_000 }, async () => {

@@ -108,6 +108,7 @@ describe('while storage fails', () => {
     full.now = false
     await settling.settle(one!, relayed(one!))
     await settling.settle(two!, deferred(two!, 9))
+    expect(parts.counts.deferred.read()).toBe(1)
     await settling.settle(three!, { ...relayed(three!), also })
     expect(parts.leases.live).toBe(0)
     expect([...parts.db.entries.getKeys()]).toEqual([

@@ -16,6 +16,7 @@ import { type LimitRule, limitsOf } from '../limit-rules.ts'
 import { memoryLimits } from '../limits.ts'
 import { retryAfter } from '../retry.ts'
 import { Scheduler, type SchedulerOptions } from '../scheduler.ts'
+import { UnreachableDestinations } from '../unreachable.ts'
 import { type Faults, faultyStore } from './faulty-store.ts'
 import { CALL, routerOf } from './queue-bench.ts'
 
@@ -78,8 +79,8 @@ export async function dispatcherBench(options: DispatcherBenchOptions = {}): Pro
     events,
     hostname: 'mx.example.org',
     nextId: () => 'notice',
-    recipientLimit: () => 50,
-    streams: { streamOf: () => undefined, bulkAbove: 10 },
+    recipientLimit: 50,
+    unreachable: new UnreachableDestinations(),
     retry: { schedule: retryAfter('1m'), lifetimeMs: 86_400_000, bounceLifetimeMs: 86_400_000 },
   }
   const failed = (error: unknown): void => events.emit({ type: 'failure', where: 'the key of a limit', error })

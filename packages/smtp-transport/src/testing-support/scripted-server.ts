@@ -15,7 +15,7 @@ export interface Visit {
   readonly commands: string[]
   /** What came in one piece. */
   readonly pieces: string[]
-  /** Messages as they came, still dot-stuffed, without the final dot. */
+  /** Messages as they came: by DATA still dot-stuffed and without the final dot, by BDAT as they are. */
   readonly messages: string[]
   secure: boolean
   wire: Wire
@@ -102,6 +102,18 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
       })
     }
   }
+  /** The next so many bytes; undefined when the client has gone. */
+  async function next(size: number): Promise<string | undefined> {
+    while (unread.length < size) {
+      if (visit.state === 'closed') return undefined
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+    const text = unread.slice(0, size)
+    unread = unread.slice(size)
+    return text
+  }
   /** Whether the reply given is the usual one. */
   async function respond(command: string, usual: string): Promise<'usual' | 'other' | 'over'> {
     visit.commands.push(command)
@@ -121,6 +133,15 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
   for (;;) {
     const line = await until('\r\n')
     if (line === undefined) return
+    const chunk = /^BDAT (\d+) LAST$/.exec(line)
+    if (chunk !== null) {
+      visit.commands.push(line)
+      const text = await next(Number(chunk[1]))
+      if (text === undefined) return
+      visit.messages.push(text)
+      if ((await respond('<message>', '250 2.0.0 queued as 4711')) === 'over') return
+      continue
+    }
     const offered = options.capabilities ?? DEFAULT_CAPABILITIES
     const extensions = [...offered, ...(options.tls !== undefined && !visit.secure ? ['STARTTLS'] : [])]
     const verb = line.split(/[ :]/)[0]

@@ -6,6 +6,7 @@ import {
   type Mailbox,
   type MailOptions,
   type MessageSource,
+  type Network,
   type Outcome,
   parseMailbox,
   type Recipient,
@@ -16,6 +17,7 @@ import {
 import { messageSource } from '@mailwright/message'
 import {
   fakeDns,
+  type MemoryNetwork,
   type MemoryNetworkOptions,
   manualClock,
   memoryNetwork,
@@ -50,10 +52,15 @@ export interface World {
 export async function world(
   options: Partial<SmtpTransportOptions> = {},
   server: ServerOptions = {},
-  given: { readonly zones?: Zones; readonly network?: MemoryNetworkOptions } = {},
+  given: {
+    readonly zones?: Zones
+    readonly network?: MemoryNetworkOptions
+    /** A root certificate that the client's machine trusts. */
+    readonly trusted?: string
+  } = {},
 ): Promise<World> {
   const clock = manualClock()
-  const network = memoryNetwork({ clock, ...given.network })
+  const network = trusting(memoryNetwork({ clock, ...given.network }), given.trusted)
   const environment = testEnvironment({ clock, network, dns: fakeDns(given.zones ?? ZONES, { clock }) })
   const scope = testScope({ environment })
   const transport: Transport & Lifecycle = smtpTransport({ hostname: 'relay.example.net', ...options }).create(scope)
@@ -74,6 +81,12 @@ export async function world(
       environment.net.assertQuiet()
     },
   }
+}
+
+function trusting(network: MemoryNetwork, root: string | undefined): MemoryNetwork {
+  if (root === undefined) return network
+  const secure: Network['secure'] = (wire, tls, by) => network.secure(wire, { ...tls, ca: [root] }, by)
+  return Object.assign(Object.create(network) as MemoryNetwork, { secure })
 }
 
 export interface JobParts {

@@ -1,5 +1,5 @@
 /** The program of `spoolProcess` and of the crash and trace tests. */
-import { writeSync } from 'node:fs'
+import { rmSync, writeFileSync, writeSync } from 'node:fs'
 import type { Call, Events, MessageSource, NewMessage } from '@mailwright/core'
 import { type LmdbStore, lmdbStore } from '../index.ts'
 import { bodyOf } from './churn.ts'
@@ -13,6 +13,7 @@ if (mode === 'serve') await serve(option === 'owner' ? 'owner' : 'operator')
 else if (mode === 'churn') await churn(option)
 else if (mode === 'trace') await trace()
 else if (mode === 'fill') await fill()
+else if (mode === 'fillDisk') await fillDisk()
 else if (mode === 'drain') for (const spool of process.argv.slice(3)) await drain(spool)
 
 /** Does what the parent says. */
@@ -128,6 +129,49 @@ async function fill(): Promise<void> {
     writeSync(1, `${JSON.stringify({ stored, messages, code, reply, refusing, large })}\n`)
   }
   await store.close()
+}
+
+/** On a small disk of its own: puts until mail is refused, then until the disk is full, makes room, and says how all that went. */
+async function fillDisk(): Promise<void> {
+  const ballast = `${directory}/ballast`
+  writeFileSync(ballast, Buffer.alloc(4_000_000))
+  const events: string[] = []
+  const store = lmdbStore({ directory: `${directory}/spool`, minFree: 1_500_000 })
+  await store.open({
+    ...EVENTS,
+    emit: (event) =>
+      void events.push(event.type === 'store.refusing' ? `${event.reply?.code ?? 'taking'}` : event.type),
+  })
+  let stored = 0
+  const put = (): Promise<unknown> => {
+    const id = `m${String(stored).padStart(6, '0')}`
+    return store.put(
+      { ...messageFor(id, 'a'), arrivedAt: stored * 10_000 },
+      letter(Buffer.alloc(20_000, 97)),
+      undefined,
+      CALL,
+    )
+  }
+  const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  for (; store.refusing() === null && stored < 1_000; stored++) await put()
+  const beforeRefused = stored
+  let failed: { code?: string; reply?: { code: number } } = {}
+  try {
+    for (; stored < 1_000; stored++) await put()
+  } catch (error) {
+    failed = error as typeof failed
+  }
+  const { messages } = await store.stats()
+  rmSync(ballast)
+  let turns = 0
+  for (; store.refusing() !== null && turns < 100_000; turns++) await turn()
+  await put()
+  const entries = await store.entries({ limit: 1_000 })
+  let whole = 0
+  for (const entry of entries) whole += (await store.read(entry.message))!.size === 20_017 ? 1 : 0
+  await store.close()
+  const { code, reply } = failed
+  writeSync(1, JSON.stringify({ beforeRefused, stored, messages, code, reply: reply?.code, whole, events }))
 }
 
 /**
