@@ -9,10 +9,8 @@
  * FOLDING. Parts may add up to zero and still be there. What is idle (`pending` 0: nothing of it is queued, so memory and
  * disk agree) is added to the part of transactions inside one, which is the only time when no batch is being made.
  */
-import type { LaneShape, ShapeQuery } from '@mailwright/core'
-import { counterValue, type Database, endOfLane, numberOf, readCounter, type ShapeKey } from './database.ts'
-
-export const SLOT_MS: number = 5 * 60_000
+import { counterValue, type Database, numberOf, readCounter, type ShapeKey } from './database.ts'
+import { SLOT_MS, shapePages } from './lane-shape.ts'
 
 interface Cell {
   readonly lane: string
@@ -42,8 +40,6 @@ const KEPT = 1_000
 const REMEMBERED = 20_000
 /** Cells folded in one transaction. */
 const FOLDED_AT_ONCE = 250
-/** Rows read before others may run. */
-const PAGE = 2_000
 
 export class LaneAges {
   readonly #db: Database
@@ -95,7 +91,9 @@ export class LaneAges {
       cell.dirty = false
       if (cell.flow === cell.written) continue
       cell.written = cell.flow
-      writes.push(this.#write([cell.lane, cell.slot, this.#generation], cell.flow))
+      const write = this.#write([cell.lane, cell.slot, this.#generation], cell.flow)
+      if (cell.pending === 0) keepUntil(write, cell)
+      writes.push(write)
     }
     return writes
   }
@@ -186,77 +184,11 @@ export class LaneAges {
         this.#db.shape.remove(key)
       }
     }
-    for await (const page of this.#pages()) {
+    for await (const page of shapePages(this.#db)) {
       old = page.map(([key]) => key).filter(([, , part]) => part !== 0 && part < this.#generation)
       if (old.length > 0) await transaction(fold)
     }
     await transaction(() => void this.#db.counters.put(FOLDED, counterValue(this.#generation - 1)))
-  }
-
-  /** The lanes with most entries, and how old those are. */
-  async shape({ now, ages, limit }: ShapeQuery): Promise<readonly LaneShape[]> {
-    const largest: LaneShape[] = []
-    let lane: string | undefined
-    let slots = new Map<number, number>()
-    const conclude = (): void => {
-      if (lane !== undefined) insertLargest(largest, shapeOf(lane, slots, now, ages), limit)
-    }
-    for await (const page of this.#pages())
-      for (const [key, count] of page) {
-        if (key[0] !== lane) {
-          conclude()
-          lane = key[0]
-          slots = new Map()
-        }
-        slots.set(key[1], (slots.get(key[1]) ?? 0) + count)
-      }
-    conclude()
-    return largest
-  }
-
-  /** How many lanes have entries. */
-  async countLanes(): Promise<number> {
-    let lanes = 0
-    let [lane, slot]: [string?, number?] = []
-    let sum = 0
-    let isCounted = false
-    const conclude = (): void => {
-      if (sum > 0 && !isCounted) {
-        isCounted = true
-        lanes += 1
-      }
-      sum = 0
-    }
-    for await (const page of this.#pages(() => isCounted))
-      for (const [key, count] of page) {
-        if (key[0] !== lane || key[1] !== slot) conclude()
-        if (key[0] !== lane) isCounted = false
-        lane = key[0]
-        slot = key[1]
-        sum += count
-      }
-    conclude()
-    return lanes
-  }
-
-  /** All rows of one moment, others running between pages. What is left of a page's last lane may be leapt over. */
-  async *#pages(leaps?: () => boolean): AsyncGenerator<readonly (readonly [ShapeKey, number])[]> {
-    const transaction = this.#db.root.useReadTransaction()
-    try {
-      let start: ShapeKey | undefined
-      for (;;) {
-        const page: [ShapeKey, number][] = []
-        const options = { ...(start && { start, exclusiveStart: true }), limit: PAGE, transaction }
-        for (const { key, value } of this.#db.shape.getRange(options)) page.push([key, numberOf(value)])
-        if (page.length > 0) yield page
-        if (page.length < PAGE) return
-        const last = page.at(-1)![0]
-        start = leaps?.() ? (endOfLane(last[0]) as unknown as ShapeKey) : last
-        await new Promise((resolve) => setImmediate(resolve))
-      }
-    } finally {
-      transaction.done()
-    }
   }
 
   async #foldSome(cells: readonly Cell[], transaction: Transaction): Promise<void> {
@@ -327,30 +259,16 @@ function slotOf(arrivedAt: number): number {
   return Math.floor(arrivedAt / SLOT_MS)
 }
 
+/** What takes a change back is under way like any other, although nobody waits for it. */
+function keepUntil(write: Promise<unknown>, cell: Cell): void {
+  const landed = (): void => {
+    cell.pending -= 1
+  }
+  cell.pending += 1
+  write.then(landed, landed)
+}
+
 /** Nothing of it is queued, and the disk says what memory says. */
 function isIdle({ pending, dirty }: Cell): boolean {
   return pending === 0 && !dirty
-}
-
-function shapeOf(lane: string, slots: ReadonlyMap<number, number>, now: number, bounds: readonly number[]): LaneShape {
-  const ages = new Array<number>(bounds.length + 1).fill(0)
-  let entries = 0
-  for (const [slot, count] of slots) {
-    if (count <= 0) continue
-    // In the middle of its slot, so that no age is wrong by more than half of one.
-    const age = now - (slot + 0.5) * SLOT_MS
-    const column = bounds.findIndex((bound) => age <= bound)
-    ages[column < 0 ? bounds.length : column]! += count
-    entries += count
-  }
-  return { lane, entries, ages }
-}
-
-function insertLargest(largest: LaneShape[], shape: LaneShape, limit: number): void {
-  if (shape.entries === 0 || limit <= 0) return
-  if (largest.length >= limit && largest.at(-1)!.entries >= shape.entries) return
-  let at = largest.length
-  while (at > 0 && largest[at - 1]!.entries < shape.entries) at -= 1
-  largest.splice(at, 0, shape)
-  if (largest.length > limit) largest.pop()
 }

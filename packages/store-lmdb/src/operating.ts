@@ -20,6 +20,7 @@ import {
 import { dropLease } from './claiming.ts'
 import { rowCount } from './database.ts'
 import { isWanted, type Scanned, type ScannedEntry, scanEntries } from './entry-scan.ts'
+import { countLanes, readShape } from './lane-shape.ts'
 import type { Lease } from './leases.ts'
 import { assertEntry, assertTime } from './options.ts'
 import type { VersionedRow } from './queue-tables.ts'
@@ -100,15 +101,15 @@ export class Operating {
   }
 
   async shape(query: ShapeQuery): Promise<readonly LaneShape[]> {
-    const { counts, db } = this.#parts
-    return rowCount(db.entries) === 0 ? [] : counts.ages.shape(query)
+    const { db } = this.#parts
+    return rowCount(db.entries) === 0 ? [] : readShape(db, query)
   }
 
   async stats(): Promise<QueueStats> {
     const { counts, db, leases } = this.#parts
     const entries = rowCount(db.entries)
     // Counts may be left of entries that could not be read.
-    const lanes = entries === 0 ? 0 : await counts.ages.countLanes()
+    const lanes = entries === 0 ? 0 : await countLanes(db)
     // Ids are in order of arrival.
     const [first] = await this.entries({ limit: 1 })
     return {

@@ -149,6 +149,26 @@ describe('an operator', () => {
     expect(await store.stats()).toMatchObject({ messages: 0, entries: 0, lanes: 0, bytes: 0 })
   })
 
+  it('removes a destination being served, and what is moved meanwhile may take its number', {
+    timeout: 30_000,
+  }, async () => {
+    const directory = await spoolDirectory()
+    const store = await owner(directory)
+    const [entry] = message('a1').entries
+    await store.put({ ...message('a1'), entries: [entry!, { ...entry!, lane: 'smtp:b' }] }, letter(), undefined, CALL)
+    const [first] = await store.claim({ lane: LANE, now: 0, limit: 1, leaseMs: 1_000 })
+    const [second] = await store.claim({ lane: 'smtp:b', now: 0, limit: 1, leaseMs: 1_000 })
+    const operator = await spoolProcess(directory, 'operator')
+    expect(await operator.call('remove', { lane: 'smtp:b' })).toBe(1)
+    const moved = [{ lane: 'smtp:c', recipients: first!.entry.recipients, dueAt: 0 }]
+    await store.settle(first!, { outcomes: new Map(), retryAt: 0, counted: false, moved })
+    const [third] = await store.claim({ lane: 'smtp:c', now: 0, limit: 1, leaseMs: 1_000 })
+    expect(third!.entry.entry).toBe(second!.entry.entry)
+    await expect(store.settle(second!, relayed(second!))).rejects.toMatchObject({ code: 'ERR_MAILWRIGHT_CLAIM_LOST' })
+    expect(await store.settle(third!, relayed(third!))).toBe('nothing')
+    expect(await store.stats()).toMatchObject({ messages: 0, claimed: 0, bytes: 0 })
+  })
+
   it('removes what the owner is delivering, and the owner does not bring it back', { timeout: 30_000 }, async () => {
     const directory = await spoolDirectory()
     const store = await owner(directory)
