@@ -1,9 +1,11 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { hasCode } from '@mailwright/core'
 import { manualClock, recordedEvents } from '@mailwright/testing'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { jsonLog } from './json-log.ts'
 import { logEvents } from './log-events.ts'
 import { accepted, ID, settled } from './testing-support/sample-events.ts'
@@ -103,4 +105,34 @@ test.skipIf(!existsSync('/dev/full'))('what does not fit while the disk is full 
   for (let line = 0; line < 20; line++) log.info({}, megabyte)
   expect(log.lost).toBe(5)
   await expect(log.close()).rejects.toThrow('the log could not be written')
+})
+
+test.each([
+  ['nobody reads', ''],
+  ['is on a full disk', `{ destination: '/dev/full' }`],
+])('a process whose log %s can end', async (_, options) => {
+  const code = `
+    import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, 'json-log.ts'))}
+    const log = jsonLog(${options})
+    process.stdin.on('data', () => {
+      log.info({}, 'less than what is written before the end')
+      process.exit(7)
+    })`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: ['pipe', 'ignore', 'pipe'] })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  child.stderr.destroy()
+  child.stdin.write('go\n')
+  expect(await once(child, 'exit')).toEqual([7, null])
+})
+
+test('what is in the buffer is written when the process exits', async () => {
+  const code = `
+    import { jsonLog } from ${JSON.stringify(join(import.meta.dirname, 'json-log.ts'))}
+    const log = jsonLog({ destination: ${JSON.stringify(path)} })
+    for (let size = 0; size < 300; size++) log.info({ size }, 'x'.repeat(100))
+    process.exit(7)`
+  const child = spawn(process.execPath, ['--input-type=module', '-e', code], { stdio: 'ignore' })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  expect(await once(child, 'exit')).toEqual([7, null])
+  expect(new Set(written().map((line) => line.size)).size).toBe(300)
 })

@@ -6,7 +6,7 @@
  * every line: up to 16 MB wait for it, what does not fit is counted in `lost`. Mail is never held up by its log.
  * Rotation is left to others: to `copytruncate`, or to whoever reads standard error.
  */
-import { openSync } from 'node:fs'
+import { openSync, writeSync } from 'node:fs'
 import { MailwrightError } from '@mailwright/core'
 import { destination, type LoggerOptions, pino } from 'pino'
 import type { Logger, LogLevel } from './logger.ts'
@@ -32,6 +32,8 @@ export interface JsonLog extends Logger {
 
 const BUFFER = 8_192
 const LONGEST_IN_BUFFER_MS = 1_000
+const MOST_TRIES_AT_EXIT = 100
+const PAUSE = new Int32Array(new SharedArrayBuffer(4))
 const MOST_WAITING = 16 * 1_024 * 1_024
 
 /**
@@ -65,6 +67,7 @@ export function jsonLog(options: JsonLogOptions = {}): JsonLog {
     // Nobody reads the pipe any more, and nobody will.
     if (isBrokenPipe(error)) state = 'unread'
   })
+  sink.flushSync = () => writeAtExit(sink as unknown as Waiting)
 
   function flushOnce(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -116,6 +119,33 @@ export function jsonLog(options: JsonLogOptions = {}): JsonLog {
       state = 'closed'
       return closing
     },
+  }
+}
+
+/** What a destination still has to write, in the terms of sonic-boom, whose version pino pins. */
+interface Waiting {
+  readonly fd: number
+  readonly _writing: boolean
+  readonly _writingBuf: string
+  _bufs: string[]
+}
+
+/**
+ * Writes what is left when the process exits, as far as that goes. The destination's own way tries for ever, whatever the
+ * error: a process must be able to end though its log cannot be written.
+ */
+function writeAtExit(waiting: Waiting): void {
+  const left = Buffer.from((waiting._writing ? '' : waiting._writingBuf) + waiting._bufs.join(''))
+  waiting._bufs = []
+  let tries = 0
+  for (let at = 0; at < left.length; ) {
+    try {
+      at += writeSync(waiting.fd, left, at)
+    } catch (error) {
+      // Full, or nobody reads it; a pipe whose reader is slow gets some time.
+      if (codeOf(error) !== 'EAGAIN' || ++tries > MOST_TRIES_AT_EXIT) return
+      Atomics.wait(PAUSE, 0, 0, 10)
+    }
   }
 }
 
