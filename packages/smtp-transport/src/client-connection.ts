@@ -8,7 +8,7 @@
  * It does not connect, does not choose its work, and does not convert messages.
  */
 import type { Clock } from '@mailwright/core'
-import { deferred, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
+import { deferred, delivered, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
 import type { Errand } from './errand.ts'
 import type { OpenSession } from './handshake.ts'
 import { LongMessage } from './long-message.ts'
@@ -275,6 +275,11 @@ export class ClientConnection implements ReplyListener {
         this.#sendMessage(transaction)
         return
       }
+      // RFC 2033 §4.2 has no answer for a message to nobody, and wants DATA refused: this server is out of step.
+      if (this.#settings.protocol === 'lmtp') {
+        this.#outOfStep(transaction, answer)
+        return
+      }
       // RFC 2920 §3.1: with DATA sent already and nobody accepted, an empty message must be ended. The server refuses it.
       transaction.stage = 'empty-end'
       this.#session.channel.within(this.#settings.timeoutsMs.dataEnd)
@@ -296,10 +301,25 @@ export class ClientConnection implements ReplyListener {
     }
     const { label, capabilities } = this.#session
     const offered = capabilities.dsn ? 'dsn' : 'no dsn'
+    if (this.#settings.protocol === 'lmtp') {
+      this.#recipientAnswered(transaction, answer, offered)
+      return
+    }
     const outcome = answer.code < 300 ? relayed(label, answer, offered) : refused(label, answer, 'message')
     recordAccepted(transaction, outcome)
     this.#owner.answered(this.#clock.now() - transaction.endedAt)
     this.#finish(transaction)
+  }
+
+  /** LMTP (RFC 2033 §4.2): each of those accepted has an answer of his own, in the order of their RCPTs. */
+  #recipientAnswered(transaction: Transaction, answer: ServerReply, offered: 'dsn' | 'no dsn'): void {
+    const { label } = this.#session
+    const { accepted, errand } = transaction
+    const outcome = answer.code < 300 ? delivered(label, answer, offered) : refused(label, answer, 'recipient')
+    errand.record(accepted[transaction.endAnswers++]!, outcome)
+    if (transaction.endAnswers === 1) this.#owner.answered(this.#clock.now() - transaction.endedAt)
+    if (transaction.endAnswers === accepted.length) this.#finish(transaction)
+    else this.#session.channel.within(this.#settings.timeoutsMs.dataEnd)
   }
 
   /** The transaction ends without data. */

@@ -44,6 +44,11 @@ export function relayed(host: string, answer: ServerReply, offered: 'dsn' | 'no 
   }
 }
 
+/** They put it into a recipient's mailbox: LMTP is the last hop. */
+export function delivered(host: string, answer: ServerReply, offered: 'dsn' | 'no dsn'): OkOutcome {
+  return { ...relayed(host, answer, offered), action: 'delivered' }
+}
+
 /**
  * They refused: 4xx for now, 5xx for good. Whatever else they said where only a refusal or consent makes sense is no
  * SMTP, and temporary.

@@ -29,14 +29,19 @@ export interface Target {
   readonly authentic: 'yes' | 'no'
 }
 
+/**
+ * Who can read a session. `verified`: encrypted, and the certificate matched the host's name, which is authentic.
+ * `local`: it does not leave the machine.
+ */
+export type Security = 'clear' | 'encrypted' | 'verified' | 'local'
+
 export interface OpenSession {
   readonly status: 'open'
   /** Names the server in outcomes: `mx.example.org[192.0.2.1]:25`. */
   readonly label: string
   readonly channel: ReplyChannel
   readonly capabilities: Capabilities
-  /** `verified`: encrypted, and the certificate matched the host's name, which is authentic. */
-  readonly security: 'clear' | 'encrypted' | 'verified'
+  readonly security: Security
 }
 
 export interface NoSession {
@@ -62,7 +67,13 @@ export async function openSession(
   return noSession(deferred('destination', '4.7.5', `TLS handshake with ${labelOf(target)} failed`))
 }
 
+/** A socket of this machine: nobody is between. */
+function isUnix({ address }: Target): boolean {
+  return address.startsWith('/')
+}
+
 function labelOf(target: Target): string {
+  if (isUnix(target)) return `unix:${target.address}`
   return `${target.host}[${target.address}]:${target.port}`
 }
 
@@ -95,7 +106,8 @@ async function attemptSession(
   let offered = await introduce(talk, label, settings)
   if ('status' in offered) return offered
   if (tls.use === 'never' || (tls.use === 'opportunistic' && !offered.startTls)) {
-    return { status: 'open', label, channel: talk.leave(), capabilities: offered, security: 'clear' }
+    const security = isUnix(target) ? 'local' : 'clear'
+    return { status: 'open', label, channel: talk.leave(), capabilities: offered, security }
   }
   if (!offered.startTls) {
     return talk.giveUp(deferred('destination', '4.7.4', `TLS is required, but ${label} does not offer it`))
@@ -150,12 +162,13 @@ function isProven({ proof }: TlsRequirement, secured: SecureWire, { authentic }:
   return proof.by !== 'authority' || proof.vouched === 'yes' || authentic === 'yes'
 }
 
-/** EHLO, and HELO for a server that does not know it. */
+/** EHLO, and HELO for a server that does not know it; LHLO in LMTP. */
 async function introduce(talk: Conversation, label: string, settings: Settings): Promise<Capabilities | NoSession> {
   const timeout = settings.timeoutsMs.helo
-  let answer = await talk.ask(`EHLO ${settings.hostname}\r\n`, timeout)
+  const lmtp = settings.protocol === 'lmtp'
+  let answer = await talk.ask(`${lmtp ? 'LHLO' : 'EHLO'} ${settings.hostname}\r\n`, timeout)
   if (typeof answer !== 'string' && answer.code === 250) return capabilitiesOf(answer.lines)
-  if (typeof answer !== 'string' && answer.code >= 500 && answer.code !== 521) {
+  if (!lmtp && typeof answer !== 'string' && answer.code >= 500 && answer.code !== 521) {
     answer = await talk.ask(`HELO ${settings.hostname}\r\n`, timeout)
     if (typeof answer !== 'string' && answer.code === 250) return NO_CAPABILITIES
   }

@@ -1,4 +1,4 @@
 export type { MxAddresses } from './address-range.ts'
 export type { AddressFamilies, SmtpTransportOptions, StageTimeouts } from './options.ts'
-export { smtpTransport } from './smtp-transport.ts'
+export { lmtpTransport, smtpTransport } from './smtp-transport.ts'
 export type { TlsLevel, TlsPolicies, TlsPolicy } from './tls-policy.ts'

@@ -8,7 +8,7 @@ import { findAddresses, findExchangers } from './exchanger.ts'
 import { type OpenSession, openSession } from './handshake.ts'
 import { parseNextHop } from './next-hop.ts'
 import type { Settings } from './options.ts'
-import { requirementFor } from './tls-requirement.ts'
+import { type Required, requirementFor } from './tls-requirement.ts'
 
 export type Opening = OpenSession | { readonly status: 'failed'; readonly outcome: Outcome }
 
@@ -34,12 +34,13 @@ async function approach(
   call: Call,
 ): Promise<Opening> {
   const { dns, random } = environment
-  const hop = parseNextHop(destination, settings.port)
-  if (hop === undefined) {
+  const named = parseNextHop(destination, settings.port)
+  if (named === undefined) {
     throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', `not a next hop: ${JSON.stringify(destination)}`, {
       reply: { code: 550, enhanced: '5.1.2', text: 'the domain is no host name' },
     })
   }
+  const hop = settings.protocol === 'lmtp' && named.lookup === 'mx' ? { ...named, lookup: 'host' as const } : named
   const exchangers = await findExchangers(hop, settings, dns, random, call)
   if (exchangers.status === 'none') return { status: 'failed', outcome: exchangers.outcome }
 
@@ -57,7 +58,7 @@ async function approach(
       continue
     }
     const way = { host, port: hop.port, domain: hop.host, secure: exchangers.secure && found.secure, sts }
-    const tls = await requirementFor(way, policy, dns, call)
+    const tls: Required = hop.lookup === 'unix' ? { use: 'never' } : await requirementFor(way, policy, dns, call)
     if (tls.use === 'nobody') {
       outcome = tls.outcome
       continue

@@ -30,17 +30,22 @@ export interface StageTimeouts<T = Duration> {
 }
 
 export interface SmtpTransportOptions {
-  /** The block's and the transport's name, as lanes use it. Default `smtp`. */
+  /** `lmtp` (RFC 2033): LHLO, one answer for each recipient after the final dot, and no MX. Default `smtp`. */
+  readonly protocol?: 'smtp' | 'lmtp' | undefined
+  /** The block's and the transport's name, as lanes use it. Default: the protocol. */
   readonly name?: string | undefined
   /** Our name in EHLO. An MX record that names it means a loop. */
   readonly hostname: string
-  /** Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs. */
+  /**
+   * Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs,
+   * `unix:/path` for a socket.
+   */
   readonly nextHop?: string | undefined
   /** What TLS destinations need: a level or policy for all, or a table, or a function. Default `may`. */
   readonly tls?: TlsPolicies | undefined
   /** Where MTA-STS policies come from (RFC 8461). Default: nobody asks for them. */
   readonly mtaSts?: StsPolicies | undefined
-  /** The port where the next hop names none. Default 25. */
+  /** The port where the next hop names none. Default 25, for LMTP 24. */
   readonly port?: number | undefined
   /** What an address found by MX may be. Default `not-loopback`. */
   readonly mxAddresses?: MxAddresses | undefined
@@ -69,6 +74,7 @@ export interface SmtpTransportOptions {
 }
 
 export interface Settings {
+  readonly protocol: 'smtp' | 'lmtp'
   readonly name: string
   readonly hostname: string
   readonly nextHop: string | undefined
@@ -102,7 +108,8 @@ const TIMEOUTS: StageTimeouts = {
 
 /** Fills in the defaults. Throws `ERR_MAILWRIGHT_CONFIG` for values that cannot work. */
 export function settingsOf(options: SmtpTransportOptions): Settings {
-  const port = options.port ?? 25
+  const protocol = options.protocol ?? 'smtp'
+  const port = options.port ?? (protocol === 'lmtp' ? 24 : 25)
   if (!/^[\x21-\x7e]{1,255}$/.test(options.hostname)) throw unusable('hostname', options.hostname)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw unusable('port', port)
   if (options.nextHop !== undefined && parseNextHop(options.nextHop, port) === undefined) {
@@ -110,7 +117,8 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
   }
   const timeoutMs = (stage: keyof StageTimeouts): number => milliseconds(options.timeouts?.[stage] ?? TIMEOUTS[stage])
   return {
-    name: options.name ?? 'smtp',
+    protocol,
+    name: options.name ?? protocol,
     hostname: options.hostname,
     nextHop: options.nextHop,
     tlsFor: tlsPolicyFinder(options.tls ?? 'may'),

@@ -54,6 +54,17 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
 }
 
 /**
+ * A transport that delivers by LMTP (RFC 2033), e.g. to Dovecot: the same as `smtpTransport` with `protocol: 'lmtp'`.
+ *
+ * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for options that cannot work.
+ * @example
+ * const mailboxes = mta.use(lmtpTransport({ hostname: 'mail.example.org', nextHop: 'unix:/run/dovecot/lmtp' }))
+ */
+export function lmtpTransport(options: Omit<SmtpTransportOptions, 'protocol'>): Block<Transport> {
+  return smtpTransport({ ...options, protocol: 'lmtp' })
+}
+
+/**
  * DSN parameters and priorities go on to servers that know them. What a server would break is refused for it instead:
  * international addresses without SMTPUTF8, REQUIRETLS without it, mail to be returned by a time without DELIVERBY.
  */

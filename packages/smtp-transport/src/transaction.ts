@@ -3,6 +3,7 @@ import type { Clock, Outcome, Recipient } from '@mailwright/core'
 import type { Capabilities } from './capabilities.ts'
 import { type EnvelopeCommands, envelopeCommands } from './envelope-commands.ts'
 import type { Errand } from './errand.ts'
+import type { Security } from './handshake.ts'
 
 /** What the server is to answer next; `body` while a long message is being sent and no answer is due. */
 export type Stage = 'reset' | 'mail' | 'rcpt' | 'data' | 'body' | 'end' | 'empty-end'
@@ -28,6 +29,8 @@ export interface Transaction {
   /** How many RCPTs are answered. */
   rcptAnswers: number
   readonly accepted: Recipient[]
+  /** How many of those accepted are answered after the final dot: in LMTP, one by one. */
+  endAnswers: number
   /** When the final dot was sent, ms since the epoch. */
   endedAt: number
 }
@@ -36,7 +39,7 @@ export interface Transaction {
 export function transactionFor(
   errand: Errand,
   offered: Capabilities,
-  security: 'clear' | 'encrypted' | 'verified',
+  security: Security,
   clock: Clock,
 ): Transaction | undefined {
   const commands = envelopeCommands(errand, offered, security, clock)
@@ -56,6 +59,7 @@ export function transactionFor(
     mailRefused: 'no',
     rcptAnswers: 0,
     accepted: [],
+    endAnswers: 0,
     endedAt: 0,
   }
 }

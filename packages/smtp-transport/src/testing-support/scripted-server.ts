@@ -23,8 +23,11 @@ export interface Visit {
 }
 
 export interface ServerOptions {
+  /** An address, or the path of a unix socket. */
   readonly host?: string
   readonly port?: number
+  /** In LMTP each recipient accepted is answered for after a message, asked for as `<message> <bob@example.org>`. */
+  readonly protocol?: 'smtp' | 'lmtp'
   /** Default PIPELINING, SIZE 10000000, 8BITMIME. */
   readonly capabilities?: readonly string[]
   /** Asked for `<greeting>`, each command, and `<message>`; undefined means the usual answer. */
@@ -128,6 +131,17 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
     return 'over'
   }
 
+  let accepted: string[] = []
+  /** What follows a message: one answer, or in LMTP one for each recipient. */
+  async function conclude(): Promise<'on' | 'over'> {
+    const questions = options.protocol === 'lmtp' ? accepted.map((path) => `<message> ${path}`) : ['<message>']
+    accepted = []
+    for (const question of questions) {
+      if ((await respond(question, '250 2.0.0 queued as 4711')) === 'over') return 'over'
+    }
+    return 'on'
+  }
+
   attach(visit.wire)
   if ((await respond('<greeting>', '220 mx.example.org ESMTP')) === 'over') return
   for (;;) {
@@ -139,19 +153,21 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
       const text = await next(Number(chunk[1]))
       if (text === undefined) return
       visit.messages.push(text)
-      if ((await respond('<message>', '250 2.0.0 queued as 4711')) === 'over') return
+      if ((await conclude()) === 'over') return
       continue
     }
     const offered = options.capabilities ?? DEFAULT_CAPABILITIES
     const extensions = [...offered, ...(options.tls !== undefined && !visit.secure ? ['STARTTLS'] : [])]
     const verb = line.split(/[ :]/)[0]
     const usual =
-      verb === 'EHLO'
+      verb === (options.protocol === 'lmtp' ? 'LHLO' : 'EHLO')
         ? ['mx.example.org', ...extensions]
             .map((text, at, all) => `250${at < all.length - 1 ? '-' : ' '}${text}`)
             .join('\n')
         : verb === 'DATA'
-          ? '354 go ahead'
+          ? options.protocol === 'lmtp' && accepted.length === 0
+            ? '503 5.5.1 no recipients'
+            : '354 go ahead'
           : verb === 'QUIT'
             ? '221 2.0.0 bye'
             : verb === 'STARTTLS'
@@ -159,6 +175,8 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
               : '250 2.0.0 ok'
     const given = await respond(line, usual)
     if (given === 'over') return
+    if (verb === 'MAIL' || verb === 'RSET') accepted = []
+    if (verb === 'RCPT' && given === 'usual') accepted.push(line.slice('RCPT TO:'.length))
     if (verb === 'QUIT') visit.wire.end()
     if (verb === 'STARTTLS' && given === 'usual' && options.tls !== undefined) {
       const plain = visit.wire
@@ -166,13 +184,13 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
       visit.secure = true
       attach(new TLSSocket(plain as never, { isServer: true, ...options.tls }) as never)
     }
-    if (verb === 'DATA' && given === 'usual') {
+    if (verb === 'DATA' && given === 'usual' && usual.startsWith('354')) {
       // The CRLF of the DATA line may be the one before the final dot.
       unread = `\r\n${unread}`
       const text = await until('\r\n.\r\n')
       if (text === undefined) return
       visit.messages.push(text.length === 0 ? '' : `${text.slice(2)}\r\n`)
-      if ((await respond('<message>', '250 2.0.0 queued as 4711')) === 'over') return
+      if ((await conclude()) === 'over') return
     }
   }
 }
