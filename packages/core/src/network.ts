@@ -55,6 +55,15 @@ export interface ClientTls {
   readonly verify: boolean
   readonly ca?: readonly (string | Uint8Array)[] | undefined
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  /** Where the ticket of an earlier session is, and new ones are kept. Default: every handshake is a full one. */
+  readonly tickets?: TlsTickets | undefined
+}
+
+/** The session tickets of one server, as one policy has verified it. */
+export interface TlsTickets {
+  /** The newest, if there is one. */
+  readonly ticket: Uint8Array | undefined
+  keep(ticket: Uint8Array): void
 }
 
 export interface SecureWire {

@@ -86,14 +86,25 @@ function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire>
       ? { servername: options.servername }
       : {}),
     ...(options.ca === undefined ? {} : { ca: options.ca.map((one) => Buffer.from(one)) }),
+    ...(options.tickets?.ticket === undefined ? {} : { session: Buffer.from(options.tickets.ticket) }),
   })
-  return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => ({
-    wire: socket,
-    authorized: socket.authorized,
-    trusted,
-    presented: () => presentedBy(socket),
-    facts: { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name },
-  }))
+  if (options.tickets !== undefined) socket.on('session', (ticket: Buffer) => options.tickets?.keep(ticket))
+  return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => {
+    const resumed = socket.isSessionReused()
+    // Of a resumed session Node knows whether the chain verified, and does not look at the name again.
+    if (resumed) trusted = socket.authorized
+    return {
+      wire: socket,
+      authorized: socket.authorized && (!resumed || isNamed(socket, options.servername)),
+      trusted,
+      presented: () => presentedBy(socket),
+      facts: { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed },
+    }
+  })
+}
+
+function isNamed(socket: tls.TLSSocket, servername: string | undefined): boolean {
+  return servername === undefined || tls.checkServerIdentity(servername, socket.getPeerCertificate()) === undefined
 }
 
 /** Node links each certificate to its issuer's; a root to itself. */

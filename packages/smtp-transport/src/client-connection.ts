@@ -223,7 +223,7 @@ export class ClientConnection implements ReplyListener {
     transaction.answered = 'yes'
     const { errand, commands } = transaction
     if (answer.code >= 400) {
-      const outcome = refused(this.#session.label, answer, 'message')
+      const outcome = refused(this.#session, answer, 'message')
       for (const recipient of commands.recipients) errand.record(recipient, outcome)
       if (!this.#pipelining) {
         this.#finish(transaction)
@@ -241,12 +241,14 @@ export class ClientConnection implements ReplyListener {
 
   #rcptAnswered(transaction: Transaction, answer: ServerReply): void {
     const { errand, commands, accepted } = transaction
-    const { channel, label } = this.#session
+    const { channel } = this.#session
     const recipient = commands.recipients[transaction.rcptAnswers++]!
     if (answer.code >= 400) {
       // RFC 5321 §4.5.3.1.10: 552 here means too many recipients, and is temporary.
       const outcome =
-        answer.code === 552 ? refusedForNow(label, answer, 'recipient') : refused(label, answer, 'recipient')
+        answer.code === 552
+          ? refusedForNow(this.#session, answer, 'recipient')
+          : refused(this.#session, answer, 'recipient')
       errand.record(recipient, outcome)
     } else if (answer.code >= 300) {
       this.#outOfStep(transaction, answer)
@@ -290,7 +292,7 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    recordAccepted(transaction, refused(this.#session.label, answer, 'message'))
+    recordAccepted(transaction, refused(this.#session, answer, 'message'))
     this.#giveUpTransaction(transaction)
   }
 
@@ -299,13 +301,13 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    const { label, capabilities } = this.#session
-    const offered = capabilities.dsn ? 'dsn' : 'no dsn'
+    const offered = this.#session.capabilities.dsn ? 'dsn' : 'no dsn'
     if (this.#settings.protocol === 'lmtp') {
       this.#recipientAnswered(transaction, answer, offered)
       return
     }
-    const outcome = answer.code < 300 ? relayed(label, answer, offered) : refused(label, answer, 'message')
+    const outcome =
+      answer.code < 300 ? relayed(this.#session, answer, offered) : refused(this.#session, answer, 'message')
     recordAccepted(transaction, outcome)
     this.#owner.answered(this.#clock.now() - transaction.endedAt)
     this.#finish(transaction)
@@ -313,9 +315,9 @@ export class ClientConnection implements ReplyListener {
 
   /** LMTP (RFC 2033 §4.2): each of those accepted has an answer of his own, in the order of their RCPTs. */
   #recipientAnswered(transaction: Transaction, answer: ServerReply, offered: 'dsn' | 'no dsn'): void {
-    const { label } = this.#session
     const { accepted, errand } = transaction
-    const outcome = answer.code < 300 ? delivered(label, answer, offered) : refused(label, answer, 'recipient')
+    const outcome =
+      answer.code < 300 ? delivered(this.#session, answer, offered) : refused(this.#session, answer, 'recipient')
     errand.record(accepted[transaction.endAnswers++]!, outcome)
     if (transaction.endAnswers === 1) this.#owner.answered(this.#clock.now() - transaction.endedAt)
     if (transaction.endAnswers === accepted.length) this.#finish(transaction)
@@ -404,7 +406,7 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    recordAccepted(transaction, refused(this.#session.label, answer, 'message'))
+    recordAccepted(transaction, refused(this.#session, answer, 'message'))
     this.#end('closed')
   }
 
@@ -414,12 +416,12 @@ export class ClientConnection implements ReplyListener {
       this.#end('closed')
       return
     }
-    transaction.errand.settle(refusedForNow(this.#session.label, answer, 'destination'))
+    transaction.errand.settle(refusedForNow(this.#session, answer, 'destination'))
     this.#end('closed')
   }
 
   #outOfStep(transaction: Transaction, answer: ServerReply): void {
-    transaction.errand.settle(nonsense(this.#session.label, answer, DOING[transaction.stage]))
+    transaction.errand.settle(nonsense(this.#session, answer, DOING[transaction.stage]))
     this.#end('garbage')
   }
 

@@ -9,8 +9,11 @@ import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
 import { deferred } from './delivery.ts'
 import { nextMove, PATIENCE_MS, worthStaging } from './dispatch-policy.ts'
 import { Errand, type ErrandHolder } from './errand.ts'
+import type { Journey } from './handshake.ts'
 import { openConnection } from './open-connection.ts'
 import type { Settings } from './options.ts'
+import type { TicketBox } from './ticket-box.ts'
+import type { Way } from './way.ts'
 
 /** After a connection could not be had while there are others, none is tried for so long: they have a limit, it seems. */
 const PAUSE_MS = 10_000
@@ -21,6 +24,8 @@ export interface DestinationOwner {
   readonly phase: 'running' | 'draining' | 'stopped'
   /** Where callers are listened to who give up. */
   readonly watch: AbortWatch
+  /** Where TLS sessions are remembered. */
+  readonly tickets: TicketBox
   /** A connection exists from now on, for whoever must close everything. */
   opened(connection: ClientConnection): void
   closed(connection: ClientConnection): void
@@ -29,7 +34,7 @@ export interface DestinationOwner {
 }
 
 export class Destination implements ConnectionOwner, ErrandHolder {
-  readonly key: string
+  readonly way: Way
   readonly #settings: Settings
   readonly #scope: Scope
   readonly #environment: Environment
@@ -46,8 +51,8 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   #patience: Timer | undefined
   #dispatching: 'no' | 'yes' = 'no'
 
-  constructor(key: string, settings: Settings, scope: Scope, owner: DestinationOwner) {
-    this.key = key
+  constructor(way: Way, settings: Settings, scope: Scope, owner: DestinationOwner) {
+    this.way = way
     this.#settings = settings
     this.#scope = scope
     this.#environment = scope.environment
@@ -189,10 +194,11 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   #open(): void {
     const opening = new AbortController()
     this.#opening.add(opening)
-    this.#scope.task(`${this.#settings.name}: connect to ${this.key}`, async () => {
-      const session = await openConnection(this.key, this.#settings, this.#environment, { signal: opening.signal })
+    this.#scope.task(`${this.#settings.name}: connect to ${this.way.destination}`, async () => {
+      const opened = await openConnection(this.#journey({ signal: opening.signal }), this.#scope.events)
       this.#opening.delete(opening)
-      if (session.status === 'failed') return this.#openFailed(session.outcome)
+      if (opened.status === 'failed') return this.#openFailed(opened.outcome)
+      const { session } = opened
       this.#lastOpening = 'open'
       const { clock } = this.#environment
       const connection = new ClientConnection(session, this.#settings, clock, this, (work) =>
@@ -204,6 +210,11 @@ export class Destination implements ConnectionOwner, ErrandHolder {
       connection.work()
       this.#dispatch()
     })
+  }
+
+  #journey(call: Call): Journey {
+    const { tickets } = this.#owner
+    return { way: this.way, settings: this.#settings, environment: this.#environment, tickets, call }
   }
 
   #openFailed(outcome: Outcome): void {

@@ -1,6 +1,7 @@
 /** What a host program may set, and the same with defaults filled in and units gone. */
 import { type Duration, MailwrightError, milliseconds, type StsPolicies } from '@mailwright/core'
 import type { MxAddresses } from './address-range.ts'
+import { checkCredentials, type SmtpCredentialsSource } from './credentials.ts'
 import { parseNextHop } from './next-hop.ts'
 import { type TlsPolicies, type TlsPolicyFinder, tlsPolicyFinder } from './tls-policy.ts'
 
@@ -43,6 +44,10 @@ export interface SmtpTransportOptions {
   readonly nextHop?: string | undefined
   /** What TLS destinations need: a level or policy for all, or a table, or a function. Default `may`. */
   readonly tls?: TlsPolicies | undefined
+  /** Who we are to servers (RFC 4954). Default: nobody in particular. */
+  readonly auth?: SmtpCredentialsSource | undefined
+  /** Whether credentials may go in clear text. Default `never`: TLS is then required wherever there are any. */
+  readonly authWithoutTls?: 'never' | 'allowed' | undefined
   /** Where MTA-STS policies come from (RFC 8461). Default: nobody asks for them. */
   readonly mtaSts?: StsPolicies | undefined
   /** The port where the next hop names none. Default 25, for LMTP 24. */
@@ -79,6 +84,8 @@ export interface Settings {
   readonly hostname: string
   readonly nextHop: string | undefined
   readonly tlsFor: TlsPolicyFinder
+  readonly auth: SmtpCredentialsSource | undefined
+  readonly authWithoutTls: 'never' | 'allowed'
   readonly mtaSts: StsPolicies | undefined
   readonly port: number
   readonly mxAddresses: MxAddresses
@@ -115,6 +122,7 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
   if (options.nextHop !== undefined && parseNextHop(options.nextHop, port) === undefined) {
     throw unusable('nextHop', options.nextHop)
   }
+  checkCredentials(options.auth)
   const timeoutMs = (stage: keyof StageTimeouts): number => milliseconds(options.timeouts?.[stage] ?? TIMEOUTS[stage])
   return {
     protocol,
@@ -122,6 +130,8 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
     hostname: options.hostname,
     nextHop: options.nextHop,
     tlsFor: tlsPolicyFinder(options.tls ?? 'may'),
+    auth: options.auth,
+    authWithoutTls: options.authWithoutTls ?? 'never',
     mtaSts: options.mtaSts,
     port,
     mxAddresses: options.mxAddresses ?? 'not-loopback',

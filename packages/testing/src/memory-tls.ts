@@ -26,6 +26,7 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
     }
     let trusted = false
     const socket = connect(connectionOptions(wire, options, () => (trusted = true)))
+    if (options.tickets !== undefined) socket.on('session', (ticket: Buffer) => options.tickets?.keep(ticket))
     const abort = (): void => fail(call.signal.reason)
     const broken = (): void => fail(new Error('the connection closed during the handshake'))
     call.signal.addEventListener('abort', abort, { once: true })
@@ -40,10 +41,13 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       for (const end of ['localAddress', 'localPort', 'remoteAddress', 'remotePort'] as const) {
         Object.defineProperty(socket, end, { value: wire[end], configurable: true })
       }
+      const resumed = socket.isSessionReused()
+      // Of a resumed session Node knows whether the chain verified, and does not look at the name again.
+      if (resumed) trusted = socket.authorized
       resolve({
         wire: socket,
-        facts: factsOf(socket, options.servername),
-        authorized: socket.authorized,
+        facts: { ...factsOf(socket, options.servername), resumed },
+        authorized: socket.authorized && (!resumed || isNamed(socket, options.servername)),
         trusted,
         presented: () => presentedBy(socket),
       })
@@ -66,6 +70,10 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       reject(handshakeFailed(cause))
     }
   })
+}
+
+function isNamed(socket: TLSSocket, servername: string | undefined): boolean {
+  return servername === undefined || checkServerIdentity(servername, socket.getPeerCertificate()) === undefined
 }
 
 function factsOf(socket: TLSSocket, servername: string | undefined): TlsFacts {
@@ -92,7 +100,7 @@ function handshakeFailed(cause: unknown): MailwrightError {
 }
 
 function connectionOptions(wire: Wire, options: ClientTls, verified: () => void): ConnectionOptions {
-  const { servername, ca, minVersion = 'TLSv1.2' } = options
+  const { servername, ca, minVersion = 'TLSv1.2', tickets } = options
   return {
     socket: wire,
     minVersion,
@@ -100,6 +108,7 @@ function connectionOptions(wire: Wire, options: ClientTls, verified: () => void)
     rejectUnauthorized: false,
     ...(servername !== undefined && isIP(servername) === 0 ? { servername } : {}),
     ...(ca === undefined ? {} : { ca: ca.map((one) => Buffer.from(one)) }),
+    ...(tickets?.ticket === undefined ? {} : { session: Buffer.from(tickets.ticket) }),
     // Only asked of a chain that verified. Without a name there is nothing to match; Node would match 'localhost'.
     checkServerIdentity(_, certificate) {
       verified()
