@@ -59,7 +59,10 @@ export interface ClientTls {
   readonly tickets?: TlsTickets | undefined
 }
 
-/** The session tickets of one server, as one policy has verified it. */
+/**
+ * The session tickets of one server. A session that is resumed (`facts.resumed`) shows no certificates: what it proves is
+ * what the handshake proved that the ticket came of, and whoever keeps tickets keeps that too.
+ */
 export interface TlsTickets {
   /** The newest, if there is one. */
   readonly ticket: Uint8Array | undefined

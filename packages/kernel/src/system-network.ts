@@ -90,21 +90,18 @@ function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire>
   })
   if (options.tickets !== undefined) socket.on('session', (ticket: Buffer) => options.tickets?.keep(ticket))
   return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => {
-    const resumed = socket.isSessionReused()
-    // Of a resumed session Node knows whether the chain verified, and does not look at the name again.
-    if (resumed) trusted = socket.authorized
     return {
       wire: socket,
-      authorized: socket.authorized && (!resumed || isNamed(socket, options.servername)),
+      authorized: socket.authorized,
       trusted,
       presented: () => presentedBy(socket),
-      facts: { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name, resumed },
+      facts: {
+        protocol: socket.getProtocol() ?? 'unknown',
+        cipher: socket.getCipher().name,
+        resumed: socket.isSessionReused(),
+      },
     }
   })
-}
-
-function isNamed(socket: tls.TLSSocket, servername: string | undefined): boolean {
-  return servername === undefined || tls.checkServerIdentity(servername, socket.getPeerCertificate()) === undefined
 }
 
 /** Node links each certificate to its issuer's; a root to itself. */

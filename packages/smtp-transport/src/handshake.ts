@@ -13,7 +13,7 @@ import type { Settings } from './options.ts'
 import type { ReplyChannel } from './reply-channel.ts'
 import { logIn } from './sasl-login.ts'
 import { isUnix, labelOf, type Target } from './target.ts'
-import { mayResume, type TicketBox } from './ticket-box.ts'
+import type { TicketBox } from './ticket-box.ts'
 import { proofProblem, type TlsRequirement } from './tls-requirement.ts'
 import type { Way } from './way.ts'
 
@@ -125,7 +125,8 @@ async function securedSession(
 ): Promise<OpenSession | NoSession | 'handshake failed'> {
   const label = labelOf(target)
   const { clock, net } = journey.environment
-  const secured = await inTime(clock, journey.settings.timeoutsMs.helo, journey.call, (limited) =>
+  const tickets = journey.tickets.of(target.host, target.port, tls)
+  const handshake = await inTime(clock, journey.settings.timeoutsMs.helo, journey.call, (limited) =>
     net.secure(
       wire,
       {
@@ -133,26 +134,27 @@ async function securedSession(
         verify: false,
         ca: authorities(tls),
         minVersion: tls.minVersion,
-        ...(mayResume(tls) ? { tickets: journey.tickets.of(target.host, target.port, tls) } : {}),
+        tickets,
       },
       limited,
     ),
   )
-  if (secured.status === 'failed') {
+  if (handshake.status === 'failed') {
     wire.destroy()
     return 'handshake failed'
   }
-  const problem = proofProblem(tls.proof, secured.value, clock.now())
+  const secured = tickets.proven(handshake.value)
+  const problem = proofProblem(tls.proof, secured, clock.now())
   if (problem !== undefined) {
-    secured.value.wire.destroy()
+    secured.wire.destroy()
     const outcome = deferred('destination', '4.7.5', `${label} is not who it should be: ${problem.text}`)
     return refusing(outcome, problem.failure)
   }
-  const talk = new Conversation(secured.value.wire, clock, journey.call)
+  const talk = new Conversation(secured.wire, clock, journey.call)
   const offered = await introduce(talk, label, journey)
   if ('status' in offered) return offered
-  const doubt = tls.doubt ?? proofProblem(tls.watched, secured.value, clock.now())?.failure
-  return enter(talk, target, offered, journey, doubt, remoteTls(tls, secured.value, target))
+  const doubt = tls.doubt ?? proofProblem(tls.watched, secured, clock.now())?.failure
+  return enter(talk, target, offered, journey, doubt, remoteTls(tls, secured, target))
 }
 
 /** The session is there; who we are is the last question. */

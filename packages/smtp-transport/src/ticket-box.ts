@@ -1,36 +1,63 @@
 /**
  * TLS session tickets, so that the next connection to a server needs half a handshake (RFC 8446 §2.2). In memory; the
- * oldest go first. A ticket serves only where the same proof is asked for: see `mayResume`.
+ * oldest go first. A resumed session shows no certificate: what the server showed in the full handshake is kept with
+ * the ticket that came of it, and proves now what it proved then.
  */
-import type { TlsTickets } from '@mailwright/core'
+import type { SecureWire, TlsTickets } from '@mailwright/core'
 import type { TlsRequirement } from './tls-requirement.ts'
 
 const MAX_TICKETS = 1_000
 
-export class TicketBox {
-  readonly #tickets = new Map<string, Uint8Array>()
+type Evidence = Pick<SecureWire, 'authorized' | 'trusted' | 'presented'>
 
-  /** The tickets of a server. */
-  of(host: string, port: number, { minVersion }: TlsRequirement): TlsTickets {
-    const tickets = this.#tickets
-    const key = `${host}:${port} ${minVersion ?? ''}`
+interface Entry {
+  readonly ticket: Uint8Array
+  readonly evidence: Evidence
+}
+
+/** The tickets of one handshake. */
+export interface HandshakeTickets extends TlsTickets {
+  /** The wire with what the server has shown, now or in the handshake that it resumes. */
+  proven(secured: SecureWire): SecureWire
+}
+
+export class TicketBox {
+  readonly #entries = new Map<string, Entry>()
+
+  /** For a handshake with a server. Other authorities would vouch for others, so tickets go by them. */
+  of(host: string, port: number, { minVersion = 'TLSv1.2', proof }: TlsRequirement): HandshakeTickets {
+    const authorities = proof?.by === 'authority' ? (proof.ca ?? []) : []
+    const key = JSON.stringify([host, port, minVersion, authorities])
+    const offered = this.#entries.get(key)
+    let evidence: Evidence | undefined
+    let early: Uint8Array | undefined
+    const keep = (ticket: Uint8Array): void => {
+      if (evidence === undefined) early = ticket
+      else this.#keep(key, { ticket, evidence })
+    }
     return {
-      get ticket(): Uint8Array | undefined {
-        return tickets.get(key)
-      },
-      keep(ticket: Uint8Array): void {
-        tickets.delete(key)
-        tickets.set(key, ticket)
-        if (tickets.size > MAX_TICKETS) for (const [oldest] of tickets) return void tickets.delete(oldest)
+      ticket: offered?.ticket,
+      keep,
+      proven(secured: SecureWire): SecureWire {
+        if (secured.facts.resumed === true && offered !== undefined) evidence = offered.evidence
+        else {
+          const { authorized, trusted } = secured
+          const shown = secured.presented()
+          evidence = { authorized, trusted, presented: () => shown }
+        }
+        if (early !== undefined) keep(early)
+        return { ...secured, ...evidence }
       },
     }
   }
-}
 
-/**
- * Whether a resumed session proves as much as a full handshake. It carries the server's own certificate and whether Node's
- * authorities vouched for it, but no chain for DANE, and not what another set of authorities would say.
- */
-export function mayResume({ proof }: TlsRequirement): boolean {
-  return proof === undefined || proof.by === 'fingerprint' || (proof.by === 'authority' && proof.ca === undefined)
+  #keep(key: string, entry: Entry): void {
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    if (this.#entries.size <= MAX_TICKETS) return
+    for (const oldest of this.#entries.keys()) {
+      this.#entries.delete(oldest)
+      return
+    }
+  }
 }

@@ -41,13 +41,10 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       for (const end of ['localAddress', 'localPort', 'remoteAddress', 'remotePort'] as const) {
         Object.defineProperty(socket, end, { value: wire[end], configurable: true })
       }
-      const resumed = socket.isSessionReused()
-      // Of a resumed session Node knows whether the chain verified, and does not look at the name again.
-      if (resumed) trusted = socket.authorized
       resolve({
         wire: socket,
-        facts: { ...factsOf(socket, options.servername), resumed },
-        authorized: socket.authorized && (!resumed || isNamed(socket, options.servername)),
+        facts: { ...factsOf(socket, options.servername), resumed: socket.isSessionReused() },
+        authorized: socket.authorized,
         trusted,
         presented: () => presentedBy(socket),
       })
@@ -70,10 +67,6 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       reject(handshakeFailed(cause))
     }
   })
-}
-
-function isNamed(socket: TLSSocket, servername: string | undefined): boolean {
-  return servername === undefined || checkServerIdentity(servername, socket.getPeerCertificate()) === undefined
 }
 
 function factsOf(socket: TLSSocket, servername: string | undefined): TlsFacts {

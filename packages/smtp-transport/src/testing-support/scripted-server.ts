@@ -2,7 +2,7 @@
  * An SMTP server in memory that agrees to everything but what the test has it answer otherwise. It keeps what it was
  * sent, also in which pieces: each piece is one write of the client.
  */
-import { TLSSocket } from 'node:tls'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Network, Wire } from '@mailwright/core'
 
 /** What the server does with a command; a string is a reply (its lines without the last CRLF). */
@@ -48,6 +48,8 @@ const DEFAULT_CAPABILITIES = ['PIPELINING', 'SIZE 10000000', '8BITMIME']
 /** Starts a server on the in-memory network. */
 export async function scriptedServer(net: Network, options: ServerOptions = {}): Promise<ScriptedServer> {
   const visits: Visit[] = []
+  // One for all connections, or no session could be resumed.
+  const secureContext = options.tls === undefined ? undefined : createSecureContext(options.tls)
   const listening = await net.listen({ host: options.host ?? '192.0.2.25', port: options.port ?? 25 }, (wire) => {
     const visit: Visit = {
       nth: visits.length + 1,
@@ -59,7 +61,7 @@ export async function scriptedServer(net: Network, options: ServerOptions = {}):
       state: 'open',
     }
     visits.push(visit)
-    void serve(visit, options)
+    void serve(visit, options, secureContext)
   })
   return {
     visits,
@@ -73,7 +75,7 @@ export async function scriptedServer(net: Network, options: ServerOptions = {}):
   }
 }
 
-async function serve(visit: Visit, options: ServerOptions): Promise<void> {
+async function serve(visit: Visit, options: ServerOptions, secureContext: SecureContext | undefined): Promise<void> {
   let unread = ''
   let wake = (): void => undefined
   function attach(wire: Wire): void {
@@ -178,11 +180,11 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
     if (verb === 'MAIL' || verb === 'RSET') accepted = []
     if (verb === 'RCPT' && given === 'usual') accepted.push(line.slice('RCPT TO:'.length))
     if (verb === 'QUIT') visit.wire.end()
-    if (verb === 'STARTTLS' && given === 'usual' && options.tls !== undefined) {
+    if (verb === 'STARTTLS' && given === 'usual' && secureContext !== undefined) {
       const plain = visit.wire
       plain.removeAllListeners('data')
       visit.secure = true
-      attach(new TLSSocket(plain as never, { isServer: true, ...options.tls }) as never)
+      attach(new TLSSocket(plain as never, { isServer: true, secureContext }) as never)
     }
     if (verb === 'DATA' && given === 'usual' && usual.startsWith('354')) {
       // The CRLF of the DATA line may be the one before the final dot.
