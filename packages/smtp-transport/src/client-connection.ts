@@ -7,7 +7,7 @@
  * and goes back to the destination, as does one that a kept connection lost before answering anything.
  * It does not connect, does not choose its work, and does not convert messages.
  */
-import type { Clock } from '@mailwright/core'
+import type { Clock, Outcome, Recipient } from '@mailwright/core'
 import { deferred, delivered, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
 import type { Errand } from './errand.ts'
 import type { OpenSession } from './handshake.ts'
@@ -16,7 +16,7 @@ import { sendBuffered, sendChunk } from './message-data.ts'
 import type { Settings } from './options.ts'
 import type { ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
-import { DOING, pipelined, recordAccepted, type Transaction, transactionFor } from './transaction.ts'
+import { DOING, pipelined, recordAccepted, recordEarly, type Transaction, transactionFor } from './transaction.ts'
 
 /** Who gives a connection its work. */
 export interface ConnectionOwner {
@@ -26,6 +26,8 @@ export interface ConnectionOwner {
   behind(): Errand | undefined
   /** An errand that has sent no data and whose connection is lost: it is to be tried again. `leaving` follows. */
   returned(errand: Errand): void
+  /** A server put some recipients off before it had the message: another may take them. The owner settles the errand. */
+  unfinished(errand: Errand, postponed: readonly Recipient[], label: string): void
   /** The final dot was answered after `ms`. */
   answered(ms: number): void
   /** The connection takes no more work: it is saying QUIT, or `closed` follows at once. */
@@ -40,6 +42,8 @@ export class ClientConnection implements ReplyListener {
   readonly #clock: Clock
   readonly #owner: ConnectionOwner
   readonly #background: (work: () => Promise<void>) => void
+  /** Whether the destination has servers that have not had their chance. */
+  readonly #further: 'yes' | 'no'
   readonly #openedAt: number
   #state: 'idle' | 'busy' | 'quitting' | 'closed' = 'idle'
   #current: Transaction | undefined
@@ -53,12 +57,14 @@ export class ClientConnection implements ReplyListener {
 
   constructor(
     session: OpenSession,
+    further: 'yes' | 'no',
     settings: Settings,
     clock: Clock,
     owner: ConnectionOwner,
     background: (work: () => Promise<void>) => void,
   ) {
     this.#session = session
+    this.#further = further
     this.#settings = settings
     this.#clock = clock
     this.#owner = owner
@@ -221,10 +227,10 @@ export class ClientConnection implements ReplyListener {
 
   #mailAnswered(transaction: Transaction, answer: ServerReply): void {
     transaction.answered = 'yes'
-    const { errand, commands } = transaction
+    const { commands } = transaction
     if (answer.code >= 400) {
       const outcome = refused(this.#session, answer, 'message')
-      for (const recipient of commands.recipients) errand.record(recipient, outcome)
+      for (const recipient of commands.recipients) recordEarly(transaction, recipient, outcome)
       if (!this.#pipelining) {
         this.#finish(transaction)
         return
@@ -240,7 +246,7 @@ export class ClientConnection implements ReplyListener {
   }
 
   #rcptAnswered(transaction: Transaction, answer: ServerReply): void {
-    const { errand, commands, accepted } = transaction
+    const { commands, accepted } = transaction
     const { channel } = this.#session
     const recipient = commands.recipients[transaction.rcptAnswers++]!
     if (answer.code >= 400) {
@@ -249,7 +255,8 @@ export class ClientConnection implements ReplyListener {
         answer.code === 552
           ? refusedForNow(this.#session, answer, 'recipient')
           : refused(this.#session, answer, 'recipient')
-      errand.record(recipient, outcome)
+      // Where MAIL was refused, that is the word that counts.
+      if (transaction.mailRefused === 'no') recordEarly(transaction, recipient, outcome)
     } else if (answer.code >= 300) {
       this.#outOfStep(transaction, answer)
       return
@@ -292,7 +299,8 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    recordAccepted(transaction, refused(this.#session, answer, 'message'))
+    const outcome = refused(this.#session, answer, 'message')
+    for (const recipient of transaction.accepted) recordEarly(transaction, recipient, outcome)
     this.#giveUpTransaction(transaction)
   }
 
@@ -330,9 +338,24 @@ export class ClientConnection implements ReplyListener {
     this.#finish(transaction)
   }
 
+  /** Ends the errand, those without an outcome with this one; or has other servers asked for those put off. */
+  #settle(transaction: Transaction, rest?: Outcome): void {
+    const { errand, stage } = transaction
+    if (rest !== undefined && stage !== 'end' && stage !== 'body') {
+      for (const recipient of errand.recipients) {
+        if (!errand.knows(recipient)) recordEarly(transaction, recipient, rest)
+      }
+    }
+    if (transaction.postponed === undefined || this.#further === 'no') errand.settle(rest)
+    else {
+      for (const recipient of errand.recipients) if (rest !== undefined) errand.record(recipient, rest)
+      this.#owner.unfinished(errand, transaction.postponed, this.#session.label)
+    }
+  }
+
   /** Every recipient has an outcome: on with what is staged, or with what waits. */
   #finish(transaction: Transaction): void {
-    transaction.errand.settle()
+    this.#settle(transaction)
     this.#current = this.#staged
     this.#staged = undefined
     if (this.#current === undefined) {
@@ -416,12 +439,14 @@ export class ClientConnection implements ReplyListener {
       this.#end('closed')
       return
     }
-    transaction.errand.settle(refusedForNow(this.#session, answer, 'destination'))
+    this.#current = undefined
+    this.#settle(transaction, refusedForNow(this.#session, answer, 'destination'))
     this.#end('closed')
   }
 
   #outOfStep(transaction: Transaction, answer: ServerReply): void {
-    transaction.errand.settle(nonsense(this.#session, answer, DOING[transaction.stage]))
+    this.#current = undefined
+    this.#settle(transaction, nonsense(this.#session, answer, DOING[transaction.stage]))
     this.#end('garbage')
   }
 
@@ -444,7 +469,9 @@ export class ClientConnection implements ReplyListener {
       if (loss === 'closed' && this.#mayReturn(current)) this.#return(current.errand)
       else {
         const scope = current.stage === 'end' ? 'message' : 'destination'
-        current.errand.settle(lost(this.#session.label, loss, DOING[current.stage], scope))
+        const outcome = lost(this.#session.label, loss, DOING[current.stage], scope)
+        if (loss === 'stopped') current.errand.settle(outcome)
+        else this.#settle(current, outcome)
       }
     }
     if (staged !== undefined) {

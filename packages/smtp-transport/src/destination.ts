@@ -29,8 +29,15 @@ export interface DestinationOwner {
   /** A connection exists from now on, for whoever must close everything. */
   opened(connection: ClientConnection): void
   closed(connection: ClientConnection): void
+  /** The destination that a way leads to. */
+  by(way: Way): Destination
   /** Nobody waits and no connection is left. */
   deserted(destination: Destination): void
+}
+
+/** A server that could not be had says nothing of recipients whom another has put off. */
+function isLastWord(outcome: Outcome): boolean {
+  return outcome.status !== 'deferred' || (outcome.remote !== undefined && outcome.scope !== 'destination')
 }
 
 export class Destination implements ConnectionOwner, ErrandHolder {
@@ -117,6 +124,28 @@ export class Destination implements ConnectionOwner, ErrandHolder {
     this.#waiting.unshift(errand)
   }
 
+  /** As Postfix does: who is put off by one server is tried at the next, within `maxSessions`. */
+  unfinished(errand: Errand, postponed: readonly Recipient[], label: string): void {
+    const { avoiding = new Set() } = this.way
+    if (errand.abandoned) return
+    if (this.#owner.phase === 'stopped' || avoiding.size + 1 >= this.#settings.maxSessions) {
+      errand.settle()
+      return
+    }
+    const key = `${this.way.key} not ${label}`
+    const others = this.#owner.by({ ...this.way, key, avoiding: new Set([...avoiding, label]) })
+    this.#scope.task(`${this.#settings.name}: next exchanger of ${this.way.destination}`, async () => {
+      try {
+        const outcomes = await others.submit(errand.job, postponed, errand.call)
+        errand.correct(new Map([...outcomes].filter(([, outcome]) => isLastWord(outcome))))
+        errand.settle()
+      } catch (error) {
+        // The caller aborted, and knows.
+        if (!errand.abandoned) throw error
+      }
+    })
+  }
+
   leaving(connection: ClientConnection): void {
     this.#busy.delete(connection)
     const place = this.#idle.indexOf(connection)
@@ -198,10 +227,10 @@ export class Destination implements ConnectionOwner, ErrandHolder {
       const opened = await openConnection(this.#journey({ signal: opening.signal }), this.#scope.events)
       this.#opening.delete(opening)
       if (opened.status === 'failed') return this.#openFailed(opened.outcome)
-      const { session } = opened
+      const { session, further } = opened
       this.#lastOpening = 'open'
       const { clock } = this.#environment
-      const connection = new ClientConnection(session, this.#settings, clock, this, (work) =>
+      const connection = new ClientConnection(session, further, this.#settings, clock, this, (work) =>
         this.#scope.task(`${this.#settings.name}: send to ${session.label}`, work),
       )
       this.#owner.opened(connection)

@@ -31,6 +31,8 @@ export interface Transaction {
   readonly accepted: Recipient[]
   /** How many of those accepted are answered after the final dot: in LMTP, one by one. */
   endAnswers: number
+  /** Those whom the server put off before it had the message: another one may take them. */
+  postponed: Recipient[] | undefined
   /** When the final dot was sent, ms since the epoch. */
   endedAt: number
 }
@@ -60,6 +62,7 @@ export function transactionFor(
     rcptAnswers: 0,
     accepted: [],
     endAnswers: 0,
+    postponed: undefined,
     endedAt: 0,
   }
 }
@@ -67,6 +70,14 @@ export function transactionFor(
 /** Gives those whom the server accepted their outcome. */
 export function recordAccepted(transaction: Transaction, outcome: Outcome): void {
   for (const recipient of transaction.accepted) transaction.errand.record(recipient, outcome)
+}
+
+/** Gives a recipient the outcome that the server has said before it had the message. */
+export function recordEarly(transaction: Transaction, recipient: Recipient, outcome: Outcome): void {
+  transaction.errand.record(recipient, outcome)
+  if (outcome.status !== 'deferred') return
+  transaction.postponed ??= []
+  transaction.postponed.push(recipient)
 }
 
 /** MAIL, all RCPTs and DATA, for one write (RFC 2920). BDAT brings the message with it, and waits for the answers. */
