@@ -130,3 +130,39 @@ it('A shutdown settles who waits for the next exchanger', async () => {
   expect(summary(await environment.clock.until(delivery))[0]).toMatch(/^deferred recipient 450/)
   await end()
 })
+
+describe('next hops in a list are tried in order', () => {
+  const zones: Zones = {
+    'a.example': { A: ['192.0.2.1'] },
+    'b.example': { A: ['192.0.2.25'] },
+    'gone.example': 'no-name',
+    'null.example': { MX: [[0, '']] },
+  }
+
+  it.each<readonly [string, Partial<SmtpTransportOptions>, string, RegExp]>([
+    ['until one is there', {}, '[a.example]:26, [b.example]', /^ok .*b\.example/],
+    ['as the operator wrote them', { nextHop: '[a.example],b.example' }, 'example.org', /^ok .*b\.example/],
+    ['and then the fallback', { fallback: ['[a.example]', '[b.example]'] }, 'a.example', /^ok .*b\.example/],
+    [
+      'and the fallback for a domain that is not found',
+      { fallback: ['[b.example]'] },
+      'gone.example',
+      /^ok .*b\.example/,
+    ],
+    ['but not for one that takes no mail', { fallback: ['[b.example]'] }, 'null.example', /^failed 556 5\.1\.10/],
+    ['and the last one tells why not', {}, 'gone.example, [a.example]', /^deferred destination 451 4\.4\.1/],
+  ])('%s', async (_, options, destination, line) => {
+    const { deliver, end } = await world(options, {}, { zones })
+    expect(summary(await deliver(job({ destination })))[0]).toMatch(line)
+    await end()
+  })
+
+  it('and the fallback is not told who we are', async () => {
+    const auth = { user: 'ann', password: 'pencil' }
+    const options = { auth, authWithoutTls: 'allowed', fallback: ['[b.example]'] } as const
+    const { deliver, server, end } = await world(options, { capabilities: ['AUTH PLAIN'] }, { zones })
+    expect(summary(await deliver(job({ destination: 'a.example' })))[0]).toMatch(/^ok/)
+    expect(server.visits[0]!.commands.join()).not.toContain('AUTH')
+    await end()
+  })
+})

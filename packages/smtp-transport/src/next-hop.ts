@@ -19,6 +19,11 @@ const BRACKETED = /^\[(?:IPv6:)?([^\][]+)\](?::(\d{1,5}))?$/i
 const UNIX = /^unix:(\/[^\x00-\x1f\x7f]{1,106})$/
 const PLAIN = /^([^\][:]+)(?::(\d{1,5}))?$/
 
+/** The next hops of a list, in the order they are to be tried: `a.example, [b.example]:25`. */
+export function nextHopList(text: string): readonly string[] {
+  return text.includes(',') ? text.split(',').map((each) => each.trim()) : [text]
+}
+
 /**
  * Reads a next hop. Undefined for anything that is none.
  *

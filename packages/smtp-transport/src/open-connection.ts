@@ -7,7 +7,7 @@ import { connectNext } from './connect.ts'
 import { deferred } from './delivery.ts'
 import { type Exchangers, findAddresses, findExchangers } from './exchanger.ts'
 import { type Journey, type OpenSession, openSession } from './handshake.ts'
-import { type NextHop, parseNextHop } from './next-hop.ts'
+import { type NextHop, nextHopList, parseNextHop } from './next-hop.ts'
 import { labelOf } from './target.ts'
 import type { TlsPolicy } from './tls-policy.ts'
 import { type Required, requirementFor } from './tls-requirement.ts'
@@ -18,14 +18,33 @@ export type Opening =
   | { readonly status: 'open'; readonly session: OpenSession; readonly further: 'yes' | 'no' }
   | { readonly status: 'failed'; readonly outcome: Outcome }
 
-/** Opens a session with a server of the way's next hop. */
+/** Opens a session with a server of the way's next hops, or else of the fallback. */
 export async function openConnection(journey: Journey, events: Events): Promise<Opening> {
   try {
-    return await approach(journey, events)
+    return await tryNextHops(journey, events)
   } catch (error) {
     // DNS rejects on abort. Anything else is a bug, and still nobody's mail is lost.
     return { status: 'failed', outcome: toOutcome(error, 'destination') }
   }
+}
+
+async function tryNextHops(journey: Journey, events: Events): Promise<Opening> {
+  const { way, settings, call } = journey
+  const ways = nextHopList(way.destination).map((destination) => ({ ...way, destination }))
+  // Whom we are to the destination, we are not to the fallback.
+  for (const destination of settings.fallback) ways.push({ ...way, destination, credentials: undefined })
+  for (const [place, each] of ways.entries()) {
+    const opening = await approach({ ...journey, way: each }, events)
+    const isLast = place === ways.length - 1
+    if (opening.status === 'open') return isLast ? opening : { ...opening, further: 'yes' }
+    if (isLast || call.signal.aborted || !mayAskAnother(opening.outcome)) return opening
+  }
+  throw new MailwrightError('ERR_MAILWRIGHT_CONFIG', 'a list of next hops is never empty')
+}
+
+/** A domain that takes no mail, or a loop, is no reason to try elsewhere; one that cannot be found or reached is. */
+function mayAskAnother({ status, reply }: Outcome): boolean {
+  return status === 'deferred' || reply.enhanced === '5.1.2' || reply.enhanced === '5.4.4'
 }
 
 async function approach(journey: Journey, events: Events): Promise<Opening> {

@@ -2,7 +2,7 @@
 import { type Duration, MailwrightError, milliseconds, type StsPolicies } from '@mailwright/core'
 import type { MxAddresses } from './address-range.ts'
 import { checkCredentials, type SmtpCredentialsSource } from './credentials.ts'
-import { parseNextHop } from './next-hop.ts'
+import { nextHopList, parseNextHop } from './next-hop.ts'
 import { type TlsPolicies, type TlsPolicyFinder, tlsPolicyFinder } from './tls-policy.ts'
 
 /** Which of a host's addresses are used, and in which order. */
@@ -39,9 +39,11 @@ export interface SmtpTransportOptions {
   readonly hostname: string
   /**
    * Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs,
-   * `unix:/path` for a socket.
+   * `unix:/path` for a socket; several, with commas between, are tried in order. So are those of a lane.
    */
   readonly nextHop?: string | undefined
+  /** Where mail goes that no server of its destination takes a connection for, tried in order. Default: nowhere. */
+  readonly fallback?: readonly string[] | undefined
   /** What TLS destinations need: a level or policy for all, or a table, or a function. Default `may`. */
   readonly tls?: TlsPolicies | undefined
   /** Who we are to servers (RFC 4954). Default: nobody in particular. */
@@ -83,6 +85,7 @@ export interface Settings {
   readonly name: string
   readonly hostname: string
   readonly nextHop: string | undefined
+  readonly fallback: readonly string[]
   readonly tlsFor: TlsPolicyFinder
   readonly auth: SmtpCredentialsSource | undefined
   readonly authWithoutTls: 'never' | 'allowed'
@@ -119,9 +122,10 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
   const port = options.port ?? (protocol === 'lmtp' ? 24 : 25)
   if (!/^[\x21-\x7e]{1,255}$/.test(options.hostname)) throw unusable('hostname', options.hostname)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw unusable('port', port)
-  if (options.nextHop !== undefined && parseNextHop(options.nextHop, port) === undefined) {
-    throw unusable('nextHop', options.nextHop)
-  }
+  const fallback = options.fallback ?? []
+  const nextHops = options.nextHop === undefined ? [] : nextHopList(options.nextHop)
+  if (nextHops.some((each) => parseNextHop(each, port) === undefined)) throw unusable('nextHop', options.nextHop)
+  if (fallback.some((each) => parseNextHop(each, port) === undefined)) throw unusable('fallback', fallback)
   checkCredentials(options.auth)
   const timeoutMs = (stage: keyof StageTimeouts): number => milliseconds(options.timeouts?.[stage] ?? TIMEOUTS[stage])
   return {
@@ -129,6 +133,7 @@ export function settingsOf(options: SmtpTransportOptions): Settings {
     name: options.name ?? protocol,
     hostname: options.hostname,
     nextHop: options.nextHop,
+    fallback,
     tlsFor: tlsPolicyFinder(options.tls ?? 'may'),
     auth: options.auth,
     authWithoutTls: options.authWithoutTls ?? 'never',
