@@ -103,6 +103,11 @@ async function attemptSession(
     talk.leave().destroy()
     return consent === 'stopped' ? refusing(lost(label, consent, 'at STARTTLS', 'destination')) : 'handshake failed'
   }
+  if (consent.code === 421 && tls.use === 'opportunistic') {
+    // It closes, and may serve who does not ask for TLS.
+    talk.quit()
+    return 'handshake failed'
+  }
   if (consent.code !== 220) {
     if (tls.use === 'opportunistic') return enter(talk, target, offered, journey, 'starttls-not-supported')
     return leave(talk, refusedForNow({ label }, consent, 'destination'), 'starttls-not-supported')
