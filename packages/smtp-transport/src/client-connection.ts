@@ -7,7 +7,8 @@
  * and goes back to the destination, as does one that a kept connection lost before answering anything.
  * It does not connect, does not choose its work, and does not convert messages.
  */
-import type { Clock, Outcome, Recipient } from '@mailwright/core'
+import type { Clock, Outcome } from '@mailwright/core'
+import type { ConnectionOwner } from './connection-owner.ts'
 import { deferred, delivered, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
 import type { Errand } from './errand.ts'
 import type { OpenSession } from './handshake.ts'
@@ -17,24 +18,6 @@ import type { Settings } from './options.ts'
 import type { ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
 import { DOING, pipelined, recordAccepted, recordEarly, type Transaction, transactionFor } from './transaction.ts'
-
-/** Who gives a connection its work. */
-export interface ConnectionOwner {
-  /** The next errand for a connection without work; undefined makes it idle, or `retire` ends it. */
-  next(connection: ClientConnection): Errand | 'retire' | undefined
-  /** An errand to stage behind the message being sent. */
-  behind(): Errand | undefined
-  /** An errand that has sent no data and whose connection is lost: it is to be tried again. `leaving` follows. */
-  returned(errand: Errand): void
-  /** A server put some recipients off before it had the message: another may take them. The owner settles the errand. */
-  unfinished(errand: Errand, postponed: readonly Recipient[], label: string): void
-  /** The final dot was answered after `ms`. */
-  answered(ms: number): void
-  /** The connection takes no more work: it is saying QUIT, or `closed` follows at once. */
-  leaving(connection: ClientConnection): void
-  /** The connection is gone. */
-  closed(connection: ClientConnection): void
-}
 
 export class ClientConnection implements ReplyListener {
   readonly #session: OpenSession

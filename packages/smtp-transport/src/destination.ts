@@ -5,7 +5,8 @@
  */
 import type { Call, DeliveryJob, Environment, Outcome, Recipient, RecipientId, Scope, Timer } from '@mailwright/core'
 import type { AbortWatch } from './abort-watch.ts'
-import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
+import { ClientConnection } from './client-connection.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
 import { deferred } from './delivery.ts'
 import { nextMove, PATIENCE_MS, worthStaging } from './dispatch-policy.ts'
 import { Errand, type ErrandHolder } from './errand.ts'
@@ -134,9 +135,10 @@ export class Destination implements ConnectionOwner, ErrandHolder {
     }
     const key = `${this.way.key} not ${label}`
     const others = this.#owner.by({ ...this.way, key, avoiding: new Set([...avoiding, label]) })
+    const answers = others.submit(errand.job, postponed, errand.call)
     this.#scope.task(`${this.#settings.name}: next exchanger of ${this.way.destination}`, async () => {
       try {
-        const outcomes = await others.submit(errand.job, postponed, errand.call)
+        const outcomes = await answers
         errand.correct(new Map([...outcomes].filter(([, outcome]) => isLastWord(outcome))))
         errand.settle()
       } catch (error) {
