@@ -6,6 +6,7 @@
 import type { MessageId, Recipient } from './envelope.ts'
 import type { Mailbox } from './mailbox.ts'
 import type { Outcome, ResponseCategory } from './outcome.ts'
+import type { RemoteTls, TlsDomainPolicy, TlsFailure } from './remote-tls.ts'
 import type { Reply } from './reply.ts'
 import type { Lane } from './router.ts'
 import type { Peer, Session, TlsFacts } from './session.ts'
@@ -143,6 +144,21 @@ export type MailEvent =
     }
   /** Nothing of the message is left in the queue. */
   | { readonly type: 'message.removed'; readonly message: MessageId }
+  /**
+   * A session with an exchanger of `domain` was secured, or was not: the stuff of TLS reports (RFC 8460). Mail may go on
+   * without TLS where the policy allows that. Of exchangers found by MX only.
+   */
+  | {
+      readonly type: 'tls.result'
+      readonly domain: string
+      readonly policy: TlsDomainPolicy
+      readonly mx: string
+      /** The exchanger's address; absent when none was connected to. */
+      readonly address?: string | undefined
+      readonly localAddress?: string | undefined
+      readonly result: 'success' | TlsFailure
+      readonly tls?: RemoteTls | undefined
+    }
   /** The scheduler gave a destination up for a while, or took it up again. */
   | {
       readonly type: 'lane.state'

@@ -55,6 +55,18 @@ export interface ClientTls {
   readonly verify: boolean
   readonly ca?: readonly (string | Uint8Array)[] | undefined
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  /** Where the ticket of an earlier session is, and new ones are kept. Default: every handshake is a full one. */
+  readonly tickets?: TlsTickets | undefined
+}
+
+/**
+ * The session tickets of one server. A session that is resumed (`facts.resumed`) shows no certificates: what it proves is
+ * what the handshake proved that the ticket came of, and whoever keeps tickets keeps that too.
+ */
+export interface TlsTickets {
+  /** The newest, if there is one. */
+  readonly ticket: Uint8Array | undefined
+  keep(ticket: Uint8Array): void
 }
 
 export interface SecureWire {

@@ -2,6 +2,7 @@
  * What *we* say on the wire: an SMTP reply with its enhanced status code (RFC 5321 §4.2, RFC 3463, RFC 2034).
  * The class of the enhanced code is tied to the reply code by type: `reply(451, '5.3.0', …)` does not compile.
  */
+import type { RemoteTls } from './remote-tls.ts'
 
 /** Reply codes of success. `354` is not here: it has no enhanced code and belongs to the protocol engine. */
 export type PositiveCode = 211 | 214 | 220 | 221 | 235 | 250 | 251 | 252
@@ -52,6 +53,8 @@ export interface RemoteAnswer {
   readonly enhanced?: string
   /** The text of each line, without code and separator. */
   readonly lines: readonly string[]
+  /** The TLS it came over; absent for clear text. */
+  readonly tls?: RemoteTls | undefined
 }
 
 /**

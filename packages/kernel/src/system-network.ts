@@ -86,14 +86,22 @@ function secure(wire: Wire, options: ClientTls, call: Call): Promise<SecureWire>
       ? { servername: options.servername }
       : {}),
     ...(options.ca === undefined ? {} : { ca: options.ca.map((one) => Buffer.from(one)) }),
+    ...(options.tickets?.ticket === undefined ? {} : { session: Buffer.from(options.tickets.ticket) }),
   })
-  return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => ({
-    wire: socket,
-    authorized: socket.authorized,
-    trusted,
-    presented: () => presentedBy(socket),
-    facts: { protocol: socket.getProtocol() ?? 'unknown', cipher: socket.getCipher().name },
-  }))
+  if (options.tickets !== undefined) socket.on('session', (ticket: Buffer) => options.tickets?.keep(ticket))
+  return opened(socket, 'secureConnect', call, 'TLS handshake failed', () => {
+    return {
+      wire: socket,
+      authorized: socket.authorized,
+      trusted,
+      presented: () => presentedBy(socket),
+      facts: {
+        protocol: socket.getProtocol() ?? 'unknown',
+        cipher: socket.getCipher().name,
+        resumed: socket.isSessionReused(),
+      },
+    }
+  })
 }
 
 /** Node links each certificate to its issuer's; a root to itself. */

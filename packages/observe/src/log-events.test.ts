@@ -205,6 +205,18 @@ describe('other events', () => {
     ['info', { type: 'listener.ready', listener: 'mx', url: 'smtp://127.0.0.1:25' }, { url: 'smtp://127.0.0.1:25' }],
     ['debug', { type: 'session.opened', session: session() }, { client: '192.0.2.7', server: 25 }],
     ['debug', { type: 'session.secured', session: session(), tls }, tls],
+    [
+      'debug',
+      {
+        type: 'tls.result',
+        domain: 'example.org',
+        policy: { type: 'sts', lines: [], mx: [] },
+        mx: 'mx.example.org',
+        result: 'success',
+        tls: { ...tls, security: 'verified', by: 'sts' },
+      },
+      { policy: 'sts', result: 'success', tls: 'TLSv1.3 TLS_AES_128_GCM_SHA256 verified by sts' },
+    ],
     ['debug', { type: 'session.closed', session: session(), messages: 3 }, { messages: 3 }],
     ['warn', { type: 'connection.refused', client: peer, reply: refusal, reason: 'full' }, { reply: '421 4.3.2 busy' }],
     ['info', { type: 'message.discarded', session: session(), message: ID, policy: 'spam' }, { policy: 'spam' }],

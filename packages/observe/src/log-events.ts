@@ -12,6 +12,7 @@ import {
   laneKey,
   type MailEvent,
   type Recipient,
+  type RemoteTls,
   replyLine,
   suspensionKey,
 } from '@mailwright/core'
@@ -46,6 +47,7 @@ export const DEFAULT_LEVELS: EventLevels = {
   'message.undeliverable': 'info',
   'notice.received': 'info',
   'message.removed': 'debug',
+  'tls.result': 'debug',
   'lane.state': 'warn',
   'queue.suspended': 'warn',
   'queue.resumed': 'warn',
@@ -100,6 +102,15 @@ export function eventFields(event: MailEvent): object {
         protocol: event.tls.protocol,
         cipher: event.tls.cipher,
         servername: event.tls.servername,
+      }
+    case 'tls.result':
+      return {
+        domain: event.domain,
+        policy: event.policy.type,
+        mx: event.mx,
+        address: event.address,
+        result: event.result,
+        tls: tlsText(event.tls),
       }
     case 'session.authenticated':
       return {
@@ -212,6 +223,7 @@ function settledFields({ message, recipient, sender, lane, outcome, ...rest }: E
     from: formatMailbox(sender),
     lane: laneKey(lane),
     relay: outcome.remote?.host,
+    tls: tlsText(outcome.remote?.tls),
     status: deliveryStatus(outcome),
     dsn: outcome.reply.enhanced,
     said: said(outcome),
@@ -278,4 +290,10 @@ function stackOf(error: unknown, depth = 4): string | undefined {
   if (!(error instanceof Error)) return undefined
   if (error.cause === undefined || depth === 1) return error.stack
   return `${error.stack}\ncaused by: ${stackOf(error.cause, depth - 1) ?? problemText(error.cause)}`
+}
+
+/** `TLSv1.3 TLS_AES_256_GCM_SHA384 verified by dane`. */
+function tlsText(tls: RemoteTls | undefined): string | undefined {
+  if (tls === undefined) return undefined
+  return `${tls.protocol} ${tls.cipher} ${tls.security}${tls.by === undefined ? '' : ` by ${tls.by}`}`
 }

@@ -15,6 +15,8 @@ export interface Capabilities {
   readonly mtPriority: boolean
   /** RFC 2852: the shortest time in seconds after which mail may be returned, 0 for any; undefined for not offered. */
   readonly deliverBy: number | undefined
+  /** SASL mechanisms, in upper case (RFC 4954). */
+  readonly auth: readonly string[]
 }
 
 /** A server that answered only HELO. */
@@ -23,9 +25,15 @@ export const NO_CAPABILITIES: Capabilities = capabilitiesOf([])
 /** Reads the lines of a positive EHLO reply; the first names the server. */
 export function capabilitiesOf(lines: readonly string[]): Capabilities {
   const offered = new Map<string, string>()
+  let auth: readonly string[] = []
   for (const line of lines.slice(1)) {
-    const [keyword = '', parameters = ''] = line.trim().split(/[ \t=]+/, 2)
-    offered.set(keyword.toUpperCase(), parameters)
+    const [keyword = '', ...parameters] = line
+      .trim()
+      .toUpperCase()
+      .split(/[ \t=]+/)
+    // Some say it twice, as `AUTH=…` for clients of old.
+    if (keyword === 'AUTH') auth = [...auth, ...parameters]
+    else offered.set(keyword, parameters[0] ?? '')
   }
   const size = offered.get('SIZE')
   const deliverBy = offered.get('DELIVERBY')
@@ -41,5 +49,6 @@ export function capabilitiesOf(lines: readonly string[]): Capabilities {
     binaryMime: offered.has('BINARYMIME'),
     mtPriority: offered.has('MT-PRIORITY'),
     deliverBy: deliverBy === undefined ? undefined : /^\d{1,9}$/.test(deliverBy) ? Number(deliverBy) : 0,
+    auth,
   }
 }

@@ -7,8 +7,9 @@
  * and goes back to the destination, as does one that a kept connection lost before answering anything.
  * It does not connect, does not choose its work, and does not convert messages.
  */
-import type { Clock } from '@mailwright/core'
-import { deferred, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
+import type { Clock, Outcome } from '@mailwright/core'
+import type { ConnectionOwner } from './connection-owner.ts'
+import { deferred, delivered, type Loss, lost, nonsense, refused, refusedForNow, relayed } from './delivery.ts'
 import type { Errand } from './errand.ts'
 import type { OpenSession } from './handshake.ts'
 import { LongMessage } from './long-message.ts'
@@ -16,23 +17,7 @@ import { sendBuffered, sendChunk } from './message-data.ts'
 import type { Settings } from './options.ts'
 import type { ReplyListener } from './reply-channel.ts'
 import type { ServerReply } from './reply-reader.ts'
-import { DOING, pipelined, recordAccepted, type Transaction, transactionFor } from './transaction.ts'
-
-/** Who gives a connection its work. */
-export interface ConnectionOwner {
-  /** The next errand for a connection without work; undefined makes it idle, or `retire` ends it. */
-  next(connection: ClientConnection): Errand | 'retire' | undefined
-  /** An errand to stage behind the message being sent. */
-  behind(): Errand | undefined
-  /** An errand that has sent no data and whose connection is lost: it is to be tried again. `leaving` follows. */
-  returned(errand: Errand): void
-  /** The final dot was answered after `ms`. */
-  answered(ms: number): void
-  /** The connection takes no more work: it is saying QUIT, or `closed` follows at once. */
-  leaving(connection: ClientConnection): void
-  /** The connection is gone. */
-  closed(connection: ClientConnection): void
-}
+import { DOING, pipelined, recordAccepted, recordEarly, type Transaction, transactionFor } from './transaction.ts'
 
 export class ClientConnection implements ReplyListener {
   readonly #session: OpenSession
@@ -40,6 +25,8 @@ export class ClientConnection implements ReplyListener {
   readonly #clock: Clock
   readonly #owner: ConnectionOwner
   readonly #background: (work: () => Promise<void>) => void
+  /** Whether the destination has servers that have not had their chance. */
+  readonly #further: 'yes' | 'no'
   readonly #openedAt: number
   #state: 'idle' | 'busy' | 'quitting' | 'closed' = 'idle'
   #current: Transaction | undefined
@@ -53,12 +40,14 @@ export class ClientConnection implements ReplyListener {
 
   constructor(
     session: OpenSession,
+    further: 'yes' | 'no',
     settings: Settings,
     clock: Clock,
     owner: ConnectionOwner,
     background: (work: () => Promise<void>) => void,
   ) {
     this.#session = session
+    this.#further = further
     this.#settings = settings
     this.#clock = clock
     this.#owner = owner
@@ -221,10 +210,10 @@ export class ClientConnection implements ReplyListener {
 
   #mailAnswered(transaction: Transaction, answer: ServerReply): void {
     transaction.answered = 'yes'
-    const { errand, commands } = transaction
+    const { commands } = transaction
     if (answer.code >= 400) {
-      const outcome = refused(this.#session.label, answer, 'message')
-      for (const recipient of commands.recipients) errand.record(recipient, outcome)
+      const outcome = refused(this.#session, answer, 'message')
+      for (const recipient of commands.recipients) recordEarly(transaction, recipient, outcome)
       if (!this.#pipelining) {
         this.#finish(transaction)
         return
@@ -240,14 +229,17 @@ export class ClientConnection implements ReplyListener {
   }
 
   #rcptAnswered(transaction: Transaction, answer: ServerReply): void {
-    const { errand, commands, accepted } = transaction
-    const { channel, label } = this.#session
+    const { commands, accepted } = transaction
+    const { channel } = this.#session
     const recipient = commands.recipients[transaction.rcptAnswers++]!
     if (answer.code >= 400) {
       // RFC 5321 §4.5.3.1.10: 552 here means too many recipients, and is temporary.
       const outcome =
-        answer.code === 552 ? refusedForNow(label, answer, 'recipient') : refused(label, answer, 'recipient')
-      errand.record(recipient, outcome)
+        answer.code === 552
+          ? refusedForNow(this.#session, answer, 'recipient')
+          : refused(this.#session, answer, 'recipient')
+      // Where MAIL was refused, that is the word that counts.
+      if (transaction.mailRefused === 'no') recordEarly(transaction, recipient, outcome)
     } else if (answer.code >= 300) {
       this.#outOfStep(transaction, answer)
       return
@@ -275,6 +267,11 @@ export class ClientConnection implements ReplyListener {
         this.#sendMessage(transaction)
         return
       }
+      // RFC 2033 §4.2 has no answer for a message to nobody, and wants DATA refused: this server is out of step.
+      if (this.#settings.protocol === 'lmtp') {
+        this.#outOfStep(transaction, answer)
+        return
+      }
       // RFC 2920 §3.1: with DATA sent already and nobody accepted, an empty message must be ended. The server refuses it.
       transaction.stage = 'empty-end'
       this.#session.channel.within(this.#settings.timeoutsMs.dataEnd)
@@ -285,7 +282,8 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    recordAccepted(transaction, refused(this.#session.label, answer, 'message'))
+    const outcome = refused(this.#session, answer, 'message')
+    for (const recipient of transaction.accepted) recordEarly(transaction, recipient, outcome)
     this.#giveUpTransaction(transaction)
   }
 
@@ -294,12 +292,27 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    const { label, capabilities } = this.#session
-    const offered = capabilities.dsn ? 'dsn' : 'no dsn'
-    const outcome = answer.code < 300 ? relayed(label, answer, offered) : refused(label, answer, 'message')
+    const offered = this.#session.capabilities.dsn ? 'dsn' : 'no dsn'
+    if (this.#settings.protocol === 'lmtp') {
+      this.#recipientAnswered(transaction, answer, offered)
+      return
+    }
+    const outcome =
+      answer.code < 300 ? relayed(this.#session, answer, offered) : refused(this.#session, answer, 'message')
     recordAccepted(transaction, outcome)
     this.#owner.answered(this.#clock.now() - transaction.endedAt)
     this.#finish(transaction)
+  }
+
+  /** LMTP (RFC 2033 §4.2): each of those accepted has an answer of his own, in the order of their RCPTs. */
+  #recipientAnswered(transaction: Transaction, answer: ServerReply, offered: 'dsn' | 'no dsn'): void {
+    const { accepted, errand } = transaction
+    const outcome =
+      answer.code < 300 ? delivered(this.#session, answer, offered) : refused(this.#session, answer, 'recipient')
+    errand.record(accepted[transaction.endAnswers++]!, outcome)
+    if (transaction.endAnswers === 1) this.#owner.answered(this.#clock.now() - transaction.endedAt)
+    if (transaction.endAnswers === accepted.length) this.#finish(transaction)
+    else this.#session.channel.within(this.#settings.timeoutsMs.dataEnd)
   }
 
   /** The transaction ends without data. */
@@ -308,9 +321,24 @@ export class ClientConnection implements ReplyListener {
     this.#finish(transaction)
   }
 
+  /** Ends the errand, those without an outcome with this one; or has other servers asked for those put off. */
+  #settle(transaction: Transaction, rest?: Outcome): void {
+    const { errand, stage } = transaction
+    if (rest !== undefined && stage !== 'end' && stage !== 'body') {
+      for (const recipient of errand.recipients) {
+        if (!errand.knows(recipient)) recordEarly(transaction, recipient, rest)
+      }
+    }
+    if (transaction.postponed === undefined || this.#further === 'no') errand.settle(rest)
+    else {
+      for (const recipient of errand.recipients) if (rest !== undefined) errand.record(recipient, rest)
+      this.#owner.unfinished(errand, transaction.postponed, this.#session.label)
+    }
+  }
+
   /** Every recipient has an outcome: on with what is staged, or with what waits. */
   #finish(transaction: Transaction): void {
-    transaction.errand.settle()
+    this.#settle(transaction)
     this.#current = this.#staged
     this.#staged = undefined
     if (this.#current === undefined) {
@@ -384,7 +412,7 @@ export class ClientConnection implements ReplyListener {
       this.#outOfStep(transaction, answer)
       return
     }
-    recordAccepted(transaction, refused(this.#session.label, answer, 'message'))
+    recordAccepted(transaction, refused(this.#session, answer, 'message'))
     this.#end('closed')
   }
 
@@ -394,12 +422,14 @@ export class ClientConnection implements ReplyListener {
       this.#end('closed')
       return
     }
-    transaction.errand.settle(refusedForNow(this.#session.label, answer, 'destination'))
+    this.#current = undefined
+    this.#settle(transaction, refusedForNow(this.#session, answer, 'destination'))
     this.#end('closed')
   }
 
   #outOfStep(transaction: Transaction, answer: ServerReply): void {
-    transaction.errand.settle(nonsense(this.#session.label, answer, DOING[transaction.stage]))
+    this.#current = undefined
+    this.#settle(transaction, nonsense(this.#session, answer, DOING[transaction.stage]))
     this.#end('garbage')
   }
 
@@ -422,7 +452,9 @@ export class ClientConnection implements ReplyListener {
       if (loss === 'closed' && this.#mayReturn(current)) this.#return(current.errand)
       else {
         const scope = current.stage === 'end' ? 'message' : 'destination'
-        current.errand.settle(lost(this.#session.label, loss, DOING[current.stage], scope))
+        const outcome = lost(this.#session.label, loss, DOING[current.stage], scope)
+        if (loss === 'stopped') current.errand.settle(outcome)
+        else this.#settle(current, outcome)
       }
     }
     if (staged !== undefined) {

@@ -4,9 +4,12 @@ import { AbortWatch } from './abort-watch.ts'
 import type { ClientConnection } from './client-connection.ts'
 import { Destination, type DestinationOwner } from './destination.ts'
 import type { Settings } from './options.ts'
+import { TicketBox } from './ticket-box.ts'
+import { plainWay, type Way } from './way.ts'
 
 export class ConnectionPool implements DestinationOwner {
   readonly watch: AbortWatch = new AbortWatch()
+  readonly tickets: TicketBox = new TicketBox()
   readonly #settings: Settings
   readonly #scope: Scope
   readonly #destinations = new Map<string, Destination>()
@@ -29,12 +32,17 @@ export class ConnectionPool implements DestinationOwner {
     return this.#connections.size
   }
 
-  /** The destination of this next hop. */
-  destination(key: string): Destination {
-    let destination = this.#destinations.get(key)
+  /** The destination of this next hop, for mail that goes there as nobody in particular. */
+  destination(nextHop: string): Destination {
+    return this.#destinations.get(nextHop) ?? this.by(plainWay(nextHop))
+  }
+
+  /** The destination that this way leads to. */
+  by(way: Way): Destination {
+    let destination = this.#destinations.get(way.key)
     if (destination === undefined) {
-      destination = new Destination(key, this.#settings, this.#scope, this)
-      this.#destinations.set(key, destination)
+      destination = new Destination(way, this.#settings, this.#scope, this)
+      this.#destinations.set(way.key, destination)
     }
     return destination
   }
@@ -74,7 +82,9 @@ export class ConnectionPool implements DestinationOwner {
   }
 
   deserted(destination: Destination): void {
-    if (this.#destinations.get(destination.key) === destination) this.#destinations.delete(destination.key)
+    if (this.#destinations.get(destination.way.key) === destination) {
+      this.#destinations.delete(destination.way.key)
+    }
     if (this.#isQuiet()) this.#quiet?.()
   }
 

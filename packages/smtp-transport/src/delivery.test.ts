@@ -2,7 +2,7 @@ import { replyLine } from '@mailwright/core'
 import { describe, expect, it } from 'vitest'
 import { refused, refusedForNow, relayed } from './delivery.ts'
 
-const HOST = 'mx[192.0.2.1]:25'
+const HOST = { label: 'mx[192.0.2.1]:25' }
 const said = (code: number, text: string) => ({ code, lines: [text] })
 
 describe('their refusal', () => {
@@ -24,7 +24,7 @@ describe('their refusal', () => {
   ])('%i %s is ours as %s', (code, text, expected) => {
     const outcome = refused(HOST, said(code, text), 'message')
     expect(`${outcome.status} ${replyLine(outcome.reply)}`.startsWith(expected)).toBe(true)
-    expect(outcome.remote).toMatchObject({ host: HOST, code, lines: [text] })
+    expect(outcome.remote).toMatchObject({ host: HOST.label, code, lines: [text] })
   })
 
   it('is temporary where a host will not talk at all', () => {
@@ -50,6 +50,6 @@ it('their consent is ours with code 250', () => {
   expect(relayed(HOST, { code: 251, lines: ['2.6.0 one', '2.6.0 two'] })).toMatchObject({
     status: 'ok',
     action: 'relayed',
-    reply: { code: 250, enhanced: '2.6.0', text: `host ${HOST} said: 251 2.6.0 one 2.6.0 two` },
+    reply: { code: 250, enhanced: '2.6.0', text: `host ${HOST.label} said: 251 2.6.0 one 2.6.0 two` },
   })
 })

@@ -11,6 +11,7 @@ import {
   type Outcome,
   type PermanentCode,
   type RemoteAnswer,
+  type RemoteTls,
   reply,
   type TransientCode,
 } from '@mailwright/core'
@@ -24,24 +25,38 @@ const ENHANCED = /^([245])\.(\d{1,3})\.(\d{1,3})(?= |$)/
 /** How a connection can fail without an answer. */
 export type Loss = 'closed' | 'timeout' | 'garbage' | 'stopped'
 
+/** Who answers. */
+export interface Server {
+  /** E.g. `mx.example.org[192.0.2.1]:25`. */
+  readonly label: string
+  /** Absent for clear text. */
+  readonly tls?: RemoteTls | undefined
+}
+
 /** Their answer as outcomes carry it. */
-export function remoteAnswer(host: string, answer: ServerReply): RemoteAnswer {
-  const enhanced = ENHANCED.exec(answer.lines[0]!)?.[0]
-  return enhanced === undefined
-    ? { host, code: answer.code, lines: answer.lines }
-    : { host, code: answer.code, enhanced, lines: answer.lines }
+export function remoteAnswer({ label: host, tls }: Server, answer: ServerReply): RemoteAnswer {
+  const { code, lines } = answer
+  const enhanced = ENHANCED.exec(lines[0]!)?.[0]
+  if (tls !== undefined)
+    return enhanced === undefined ? { host, code, lines, tls } : { host, code, enhanced, lines, tls }
+  return enhanced === undefined ? { host, code, lines } : { host, code, enhanced, lines }
 }
 
 /** They took the message; with DSN they also took what the sender wants to hear. */
-export function relayed(host: string, answer: ServerReply, offered: 'dsn' | 'no dsn' = 'no dsn'): OkOutcome {
-  const remote = remoteAnswer(host, answer)
+export function relayed(server: Server, answer: ServerReply, offered: 'dsn' | 'no dsn' = 'no dsn'): OkOutcome {
+  const remote = remoteAnswer(server, answer)
   return {
     status: 'ok',
     action: 'relayed',
-    reply: reply(250, fitting(remote.enhanced, 2), said(host, answer)),
+    reply: reply(250, fitting(remote.enhanced, 2), said(server, answer)),
     remote,
     reportedBy: offered === 'dsn' ? 'next-hop' : undefined,
   }
+}
+
+/** They put it into a recipient's mailbox: LMTP is the last hop. */
+export function delivered(server: Server, answer: ServerReply, offered: 'dsn' | 'no dsn'): OkOutcome {
+  return { ...relayed(server, answer, offered), action: 'delivered' }
 }
 
 /**
@@ -49,33 +64,33 @@ export function relayed(host: string, answer: ServerReply, offered: 'dsn' | 'no 
  * SMTP, and temporary.
  */
 export function refused(
-  host: string,
+  server: Server,
   answer: ServerReply,
   scope: DeferredOutcome['scope'],
 ): DeferredOutcome | FailedOutcome {
-  const remote = remoteAnswer(host, answer)
+  const remote = remoteAnswer(server, answer)
   if (answer.code >= 500) {
     const code = (PASSED_PERMANENT.has(answer.code) ? answer.code : 554) as PermanentCode
-    return { status: 'failed', reply: reply(code, fitting(remote.enhanced, 5), said(host, answer)), remote }
+    return { status: 'failed', reply: reply(code, fitting(remote.enhanced, 5), said(server, answer)), remote }
   }
-  return refusedForNow(host, answer, scope)
+  return refusedForNow(server, answer, scope)
 }
 
 /** They refused, and it is temporary for us whatever they said: a host that will not talk, 552 at RCPT. */
-export function refusedForNow(host: string, answer: ServerReply, scope: DeferredOutcome['scope']): DeferredOutcome {
-  const remote = remoteAnswer(host, answer)
+export function refusedForNow(server: Server, answer: ServerReply, scope: DeferredOutcome['scope']): DeferredOutcome {
+  const remote = remoteAnswer(server, answer)
   const code = (PASSED_TRANSIENT.has(answer.code) ? answer.code : answer.code === 552 ? 452 : 451) as TransientCode
   const enhanced = answer.code === 552 ? '4.5.3' : fitting(remote.enhanced, 4)
-  return { status: 'deferred', scope, reply: reply(code, enhanced, said(host, answer)), remote }
+  return { status: 'deferred', scope, reply: reply(code, enhanced, said(server, answer)), remote }
 }
 
 /** They broke the protocol: a positive answer where none can be, or an answer to nothing. */
-export function nonsense(host: string, answer: ServerReply, where: string): DeferredOutcome {
+export function nonsense(server: Server, answer: ServerReply, where: string): DeferredOutcome {
   return {
     status: 'deferred',
     scope: 'destination',
-    reply: reply(451, '4.5.0', `host ${host} gave an answer that cannot be in ${where}`),
-    remote: remoteAnswer(host, answer),
+    reply: reply(451, '4.5.0', `host ${server.label} gave an answer that cannot be in ${where}`),
+    remote: remoteAnswer(server, answer),
   }
 }
 
@@ -113,6 +128,6 @@ function fitting<C extends 2 | 4 | 5>(enhanced: string | undefined, statusClass:
   return (enhanced?.startsWith(String(statusClass)) === true ? enhanced : `${statusClass}.0.0`) as EnhancedCode<C>
 }
 
-function said(host: string, answer: ServerReply): string {
-  return `host ${host} said: ${answer.code} ${answer.lines.length === 1 ? answer.lines[0] : answer.lines.join(' ')}`
+function said({ label }: Server, answer: ServerReply): string {
+  return `host ${label} said: ${answer.code} ${answer.lines.length === 1 ? answer.lines[0] : answer.lines.join(' ')}`
 }

@@ -5,12 +5,16 @@
  */
 import type { Call, DeliveryJob, Environment, Outcome, Recipient, RecipientId, Scope, Timer } from '@mailwright/core'
 import type { AbortWatch } from './abort-watch.ts'
-import { ClientConnection, type ConnectionOwner } from './client-connection.ts'
+import { ClientConnection } from './client-connection.ts'
+import type { ConnectionOwner } from './connection-owner.ts'
 import { deferred } from './delivery.ts'
 import { nextMove, PATIENCE_MS, worthStaging } from './dispatch-policy.ts'
 import { Errand, type ErrandHolder } from './errand.ts'
+import type { Journey } from './handshake.ts'
 import { openConnection } from './open-connection.ts'
 import type { Settings } from './options.ts'
+import type { TicketBox } from './ticket-box.ts'
+import type { Way } from './way.ts'
 
 /** After a connection could not be had while there are others, none is tried for so long: they have a limit, it seems. */
 const PAUSE_MS = 10_000
@@ -21,15 +25,24 @@ export interface DestinationOwner {
   readonly phase: 'running' | 'draining' | 'stopped'
   /** Where callers are listened to who give up. */
   readonly watch: AbortWatch
+  /** Where TLS sessions are remembered. */
+  readonly tickets: TicketBox
   /** A connection exists from now on, for whoever must close everything. */
   opened(connection: ClientConnection): void
   closed(connection: ClientConnection): void
+  /** The destination that a way leads to. */
+  by(way: Way): Destination
   /** Nobody waits and no connection is left. */
   deserted(destination: Destination): void
 }
 
+/** A server that could not be had says nothing of recipients whom another has put off. */
+function isLastWord(outcome: Outcome): boolean {
+  return outcome.status !== 'deferred' || (outcome.remote !== undefined && outcome.scope !== 'destination')
+}
+
 export class Destination implements ConnectionOwner, ErrandHolder {
-  readonly key: string
+  readonly way: Way
   readonly #settings: Settings
   readonly #scope: Scope
   readonly #environment: Environment
@@ -46,8 +59,8 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   #patience: Timer | undefined
   #dispatching: 'no' | 'yes' = 'no'
 
-  constructor(key: string, settings: Settings, scope: Scope, owner: DestinationOwner) {
-    this.key = key
+  constructor(way: Way, settings: Settings, scope: Scope, owner: DestinationOwner) {
+    this.way = way
     this.#settings = settings
     this.#scope = scope
     this.#environment = scope.environment
@@ -110,6 +123,29 @@ export class Destination implements ConnectionOwner, ErrandHolder {
     // What ended one connection has ended those kept beside it, as far as we know: the second try gets a new one.
     for (const connection of [...this.#idle]) connection.retire()
     this.#waiting.unshift(errand)
+  }
+
+  /** As Postfix does: who is put off by one server is tried at the next, within `maxSessions`. */
+  unfinished(errand: Errand, postponed: readonly Recipient[], label: string): void {
+    const { avoiding = new Set() } = this.way
+    if (errand.abandoned) return
+    if (this.#owner.phase === 'stopped' || avoiding.size + 1 >= this.#settings.maxSessions) {
+      errand.settle()
+      return
+    }
+    const key = `${this.way.key} not ${label}`
+    const others = this.#owner.by({ ...this.way, key, avoiding: new Set([...avoiding, label]) })
+    const answers = others.submit(errand.job, postponed, errand.call)
+    this.#scope.task(`${this.#settings.name}: next exchanger of ${this.way.destination}`, async () => {
+      try {
+        const outcomes = await answers
+        errand.correct(new Map([...outcomes].filter(([, outcome]) => isLastWord(outcome))))
+        errand.settle()
+      } catch (error) {
+        // The caller aborted, and knows.
+        if (!errand.abandoned) throw error
+      }
+    })
   }
 
   leaving(connection: ClientConnection): void {
@@ -189,13 +225,14 @@ export class Destination implements ConnectionOwner, ErrandHolder {
   #open(): void {
     const opening = new AbortController()
     this.#opening.add(opening)
-    this.#scope.task(`${this.#settings.name}: connect to ${this.key}`, async () => {
-      const session = await openConnection(this.key, this.#settings, this.#environment, { signal: opening.signal })
+    this.#scope.task(`${this.#settings.name}: connect to ${this.way.destination}`, async () => {
+      const opened = await openConnection(this.#journey({ signal: opening.signal }), this.#scope.events)
       this.#opening.delete(opening)
-      if (session.status === 'failed') return this.#openFailed(session.outcome)
+      if (opened.status === 'failed') return this.#openFailed(opened.outcome)
+      const { session, further } = opened
       this.#lastOpening = 'open'
       const { clock } = this.#environment
-      const connection = new ClientConnection(session, this.#settings, clock, this, (work) =>
+      const connection = new ClientConnection(session, further, this.#settings, clock, this, (work) =>
         this.#scope.task(`${this.#settings.name}: send to ${session.label}`, work),
       )
       this.#owner.opened(connection)
@@ -204,6 +241,11 @@ export class Destination implements ConnectionOwner, ErrandHolder {
       connection.work()
       this.#dispatch()
     })
+  }
+
+  #journey(call: Call): Journey {
+    const { tickets } = this.#owner
+    return { way: this.way, settings: this.#settings, environment: this.#environment, tickets, call }
   }
 
   #openFailed(outcome: Outcome): void {

@@ -17,6 +17,7 @@ import {
 import type { Capabilities } from './capabilities.ts'
 import { failed } from './delivery.ts'
 import type { Errand } from './errand.ts'
+import type { Security } from './handshake.ts'
 
 export interface EnvelopeCommands {
   /** `MAIL FROM:<…>` with parameters and CRLF. */
@@ -43,7 +44,7 @@ const NON_ASCII = /[^\x00-\x7f]/
 export function envelopeCommands(
   errand: Errand,
   offered: Capabilities,
-  security: 'clear' | 'encrypted' | 'verified',
+  security: Security,
   clock: Clock,
 ): EnvelopeCommands | Outcome {
   const { envelope, message } = errand.job
@@ -55,7 +56,7 @@ export function envelopeCommands(
   if (binary && !(offered.chunking && offered.binaryMime)) {
     return failed(554, '5.6.3', 'binary content cannot be sent to this server')
   }
-  if (options.requireTls === true && (security !== 'verified' || !offered.requireTls)) {
+  if (options.requireTls === true && security !== 'local' && (security !== 'verified' || !offered.requireTls)) {
     return failed(550, '5.7.30', 'the sender demands TLS that this server does not provide')
   }
   const by = options.deliverBy === undefined ? '' : deliverByParameter(options.deliverBy, offered, clock.now())
@@ -70,7 +71,7 @@ export function envelopeCommands(
   if (binary) mail += ' BODY=BINARYMIME'
   else if (options.body === '8bitmime' && offered.eightBitMime) mail += ' BODY=8BITMIME'
   if (utf8) mail += ' SMTPUTF8'
-  if (options.requireTls === true) mail += ' REQUIRETLS'
+  if (options.requireTls === true && offered.requireTls) mail += ' REQUIRETLS'
   if (offered.dsn && options.ret !== undefined) mail += options.ret === 'full' ? ' RET=FULL' : ' RET=HDRS'
   if (offered.dsn && options.envid !== undefined && PARAMETER.test(options.envid)) mail += ` ENVID=${options.envid}`
 

@@ -56,6 +56,16 @@ export class Errand {
     if (!this.#outcomes.has(recipient.id)) this.#outcomes.set(recipient.id, outcome)
   }
 
+  /** Whether something is known of a recipient. */
+  knows(recipient: Recipient): boolean {
+    return this.#outcomes.has(recipient.id)
+  }
+
+  /** Another server had the last word on some of the recipients. */
+  correct(outcomes: ReadonlyMap<RecipientId, Outcome>): void {
+    for (const [id, outcome] of outcomes) this.#outcomes.set(id, outcome)
+  }
+
   /** Ends the errand: those without an outcome get this one. */
   settle(rest?: Outcome): void {
     if (this.#state !== 'open') return

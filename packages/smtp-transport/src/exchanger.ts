@@ -63,7 +63,7 @@ export async function findAddresses(
   dns: Resolver,
   call: Call,
 ): Promise<HostAddresses> {
-  if (hop.lookup === 'none') return { status: 'found', addresses: [host], secure: false }
+  if (hop.lookup === 'none' || hop.lookup === 'unix') return { status: 'found', addresses: [host], secure: false }
   const answers = await Promise.all(
     familiesOf(settings.addressFamilies).map((type) => dns.resolve(host, type, call) as Promise<DnsAnswer<string>>),
   )

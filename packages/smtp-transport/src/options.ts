@@ -1,7 +1,8 @@
 /** What a host program may set, and the same with defaults filled in and units gone. */
 import { type Duration, MailwrightError, milliseconds, type StsPolicies } from '@mailwright/core'
 import type { MxAddresses } from './address-range.ts'
-import { parseNextHop } from './next-hop.ts'
+import { checkCredentials, type SmtpCredentialsSource } from './credentials.ts'
+import { nextHopList, parseNextHop } from './next-hop.ts'
 import { type TlsPolicies, type TlsPolicyFinder, tlsPolicyFinder } from './tls-policy.ts'
 
 /** Which of a host's addresses are used, and in which order. */
@@ -30,17 +31,28 @@ export interface StageTimeouts<T = Duration> {
 }
 
 export interface SmtpTransportOptions {
-  /** The block's and the transport's name, as lanes use it. Default `smtp`. */
+  /** `lmtp` (RFC 2033): LHLO, one answer for each recipient after the final dot, and no MX. Default `smtp`. */
+  readonly protocol?: 'smtp' | 'lmtp' | undefined
+  /** The block's and the transport's name, as lanes use it. Default: the protocol. */
   readonly name?: string | undefined
   /** Our name in EHLO. An MX record that names it means a loop. */
   readonly hostname: string
-  /** Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs. */
+  /**
+   * Where everything goes, whatever the lane says: `[host]:port` for a host, `example.com` for that domain's MXs,
+   * `unix:/path` for a socket; several, with commas between, are tried in order. So are those of a lane.
+   */
   readonly nextHop?: string | undefined
+  /** Where mail goes that no server of its destination takes a connection for, tried in order. Default: nowhere. */
+  readonly fallback?: readonly string[] | undefined
   /** What TLS destinations need: a level or policy for all, or a table, or a function. Default `may`. */
   readonly tls?: TlsPolicies | undefined
+  /** Who we are to servers (RFC 4954). Default: nobody in particular. */
+  readonly auth?: SmtpCredentialsSource | undefined
+  /** Whether credentials may go in clear text. Default `never`: TLS is then required wherever there are any. */
+  readonly authWithoutTls?: 'never' | 'allowed' | undefined
   /** Where MTA-STS policies come from (RFC 8461). Default: nobody asks for them. */
   readonly mtaSts?: StsPolicies | undefined
-  /** The port where the next hop names none. Default 25. */
+  /** The port where the next hop names none. Default 25, for LMTP 24. */
   readonly port?: number | undefined
   /** What an address found by MX may be. Default `not-loopback`. */
   readonly mxAddresses?: MxAddresses | undefined
@@ -69,10 +81,14 @@ export interface SmtpTransportOptions {
 }
 
 export interface Settings {
+  readonly protocol: 'smtp' | 'lmtp'
   readonly name: string
   readonly hostname: string
   readonly nextHop: string | undefined
+  readonly fallback: readonly string[]
   readonly tlsFor: TlsPolicyFinder
+  readonly auth: SmtpCredentialsSource | undefined
+  readonly authWithoutTls: 'never' | 'allowed'
   readonly mtaSts: StsPolicies | undefined
   readonly port: number
   readonly mxAddresses: MxAddresses
@@ -102,18 +118,25 @@ const TIMEOUTS: StageTimeouts = {
 
 /** Fills in the defaults. Throws `ERR_MAILWRIGHT_CONFIG` for values that cannot work. */
 export function settingsOf(options: SmtpTransportOptions): Settings {
-  const port = options.port ?? 25
+  const protocol = options.protocol ?? 'smtp'
+  const port = options.port ?? (protocol === 'lmtp' ? 24 : 25)
   if (!/^[\x21-\x7e]{1,255}$/.test(options.hostname)) throw unusable('hostname', options.hostname)
   if (!Number.isInteger(port) || port < 1 || port > 65_535) throw unusable('port', port)
-  if (options.nextHop !== undefined && parseNextHop(options.nextHop, port) === undefined) {
-    throw unusable('nextHop', options.nextHop)
-  }
+  const fallback = options.fallback ?? []
+  const nextHops = options.nextHop === undefined ? [] : nextHopList(options.nextHop)
+  if (nextHops.some((each) => parseNextHop(each, port) === undefined)) throw unusable('nextHop', options.nextHop)
+  if (fallback.some((each) => parseNextHop(each, port) === undefined)) throw unusable('fallback', fallback)
+  checkCredentials(options.auth)
   const timeoutMs = (stage: keyof StageTimeouts): number => milliseconds(options.timeouts?.[stage] ?? TIMEOUTS[stage])
   return {
-    name: options.name ?? 'smtp',
+    protocol,
+    name: options.name ?? protocol,
     hostname: options.hostname,
     nextHop: options.nextHop,
+    fallback,
     tlsFor: tlsPolicyFinder(options.tls ?? 'may'),
+    auth: options.auth,
+    authWithoutTls: options.authWithoutTls ?? 'never',
     mtaSts: options.mtaSts,
     port,
     mxAddresses: options.mxAddresses ?? 'not-loopback',

@@ -15,10 +15,12 @@ import {
   type Scope,
   sameOutcome,
   type Transport,
+  toOutcome,
 } from '@mailwright/core'
 import { ConnectionPool } from './connection-pool.ts'
+import { identityOf, type SmtpCredentials, type SmtpCredentialsSource } from './credentials.ts'
 import { deferred } from './delivery.ts'
-import { type SmtpTransportOptions, settingsOf } from './options.ts'
+import { type Settings, type SmtpTransportOptions, settingsOf } from './options.ts'
 
 /**
  * A transport that delivers by SMTP to `nextHop`, or else to the destination of the job's lane, or else to each
@@ -41,9 +43,10 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
           if (call.signal.aborted) return Promise.reject(call.signal.reason)
           if (pool.phase !== 'running') return Promise.resolve(sameOutcome(job.envelope, SHUTTING_DOWN))
           const nextHop = settings.nextHop ?? job.lane?.destination
-          if (nextHop === undefined || nextHop === '') return deliverByDomain(pool, job, call)
+          if (nextHop === undefined || nextHop === '') return deliverByDomain(pool, settings, job, call)
           const { recipients } = job.envelope
           if (recipients.length === 0) return Promise.resolve(new Map())
+          if (settings.auth !== undefined) return deliverAsSomebody(pool, settings.auth, nextHop, job, recipients, call)
           return pool.destination(nextHop).submit(job, recipients, call)
         },
         drain: (call: Call): Promise<void> => pool.drain(call),
@@ -51,6 +54,17 @@ export function smtpTransport(options: SmtpTransportOptions): Block<Transport> {
       }
     },
   }
+}
+
+/**
+ * A transport that delivers by LMTP (RFC 2033), e.g. to Dovecot: the same as `smtpTransport` with `protocol: 'lmtp'`.
+ *
+ * @throws MailwrightError `ERR_MAILWRIGHT_CONFIG` for options that cannot work.
+ * @example
+ * const mailboxes = mta.use(lmtpTransport({ hostname: 'mail.example.org', nextHop: 'unix:/run/dovecot/lmtp' }))
+ */
+export function lmtpTransport(options: Omit<SmtpTransportOptions, 'protocol'>): Block<Transport> {
+  return smtpTransport({ ...options, protocol: 'lmtp' })
 }
 
 /**
@@ -68,6 +82,7 @@ const NO_DOMAIN: Outcome = { status: 'failed', reply: reply(550, '5.1.2', 'the a
 /** A job straight from an intake, without a lane: each recipient's domain is a destination. */
 async function deliverByDomain(
   pool: ConnectionPool,
+  { auth }: Settings,
   job: DeliveryJob,
   call: Call,
 ): Promise<ReadonlyMap<RecipientId, Outcome>> {
@@ -79,7 +94,34 @@ async function deliverByDomain(
     else if (domains.has(domain)) domains.get(domain)!.push(recipient)
     else domains.set(domain, [recipient])
   }
-  const parts = [...domains].map(([domain, recipients]) => pool.destination(domain).submit(job, recipients, call))
+  const parts = [...domains].map(([domain, recipients]) =>
+    auth === undefined
+      ? pool.destination(domain).submit(job, recipients, call)
+      : deliverAsSomebody(pool, auth, domain, job, recipients, call),
+  )
   for (const part of await Promise.all(parts)) for (const [id, outcome] of part) outcomes.set(id, outcome)
   return outcomes
+}
+
+/** Each identity has connections of its own. */
+async function deliverAsSomebody(
+  pool: ConnectionPool,
+  auth: SmtpCredentialsSource,
+  destination: string,
+  job: DeliveryJob,
+  recipients: readonly Recipient[],
+  call: Call,
+): Promise<ReadonlyMap<RecipientId, Outcome>> {
+  let credentials: SmtpCredentials | undefined
+  try {
+    credentials = typeof auth === 'function' ? await auth(destination, job.envelope.sender, call) : auth
+  } catch (error) {
+    if (call.signal.aborted) throw error
+    return sameOutcome({ ...job.envelope, recipients }, toOutcome(error, 'destination'))
+  }
+  call.signal.throwIfAborted()
+  if (pool.phase !== 'running') return sameOutcome({ ...job.envelope, recipients }, SHUTTING_DOWN)
+  if (credentials === undefined) return pool.destination(destination).submit(job, recipients, call)
+  const key = `${destination} ${identityOf(credentials)}`
+  return pool.by({ key, destination, credentials }).submit(job, recipients, call)
 }

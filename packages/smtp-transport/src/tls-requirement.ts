@@ -5,7 +5,16 @@
  * DNS that does not answer, or whose answer does not validate, is never a reason for less TLS: the host is left for later.
  */
 import { createHash, X509Certificate } from 'node:crypto'
-import type { Call, Outcome, Resolver, SecureWire, StsPolicy, TlsaRecord } from '@mailwright/core'
+import type {
+  Call,
+  Outcome,
+  Resolver,
+  SecureWire,
+  StsPolicy,
+  TlsaRecord,
+  TlsDomainPolicy,
+  TlsFailure,
+} from '@mailwright/core'
 import { namesProblem } from './certificate-names.ts'
 import { deferred } from './delivery.ts'
 import type { TlsPolicy } from './tls-policy.ts'
@@ -27,10 +36,23 @@ export interface TlsRequirement {
   readonly use: 'never' | 'opportunistic' | 'mandatory'
   readonly proof?: Proof | undefined
   readonly minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  /** What the domain itself says, for reports. */
+  readonly policy?: TlsDomainPolicy | undefined
+  /** A proof that is only reported about: an MTA-STS policy in testing. */
+  readonly watched?: Proof | undefined
+  /** What is to be reported of this host, although mail may go there. */
+  readonly doubt?: TlsFailure | undefined
 }
 
 /** A requirement, or why this host must not be used. */
-export type Required = TlsRequirement | { readonly use: 'nobody'; readonly outcome: Outcome }
+export type Required = TlsRequirement | Unfit
+
+export interface Unfit {
+  readonly use: 'nobody'
+  readonly outcome: Outcome
+  readonly failure: TlsFailure
+  readonly policy?: TlsDomainPolicy | undefined
+}
 
 /** A host on the way to a destination. */
 export interface HostOnTheWay {
@@ -78,7 +100,7 @@ export async function requirementFor(
     case 'dane-only': {
       const dane = await daneRequirement(way, dns, call)
       if (dane !== undefined) return 'outcome' in dane ? dane : { ...dane, minVersion }
-      if (level === 'dane-only') return nobody(`host ${host} has no usable TLSA records`)
+      if (level === 'dane-only') return nobody(`host ${host} has no usable TLSA records`, 'dane-required')
       return byPolicyOfDomain(way, policy, 'opportunistic')
     }
     case 'may':
@@ -97,12 +119,13 @@ async function daneRequirement(
   // Without DNSSEC on the way nobody asks for TLSA: whoever forges the way forges them too (RFC 7672 §2.2.2).
   if (!secure) return undefined
   const answer = await dns.resolve(`_${port}._tcp.${host}`, 'TLSA', call)
-  if (answer.status === 'failed') return nobody(`no answer from DNS to the TLSA query for ${host}`)
+  if (answer.status === 'failed') return nobody(`no answer from DNS to the TLSA query for ${host}`, 'dnssec-invalid')
   if (answer.status === 'none' || !answer.secure) return undefined
   const records = usableRecords(answer.records)
   // Records none of which can be used still say that the host has TLS (RFC 7672 §2.2).
-  if (records.length === 0) return { use: 'mandatory' }
-  return { use: 'mandatory', proof: { by: 'dane', records, names: [host, domain] } }
+  const policy = daneFacts(answer.records)
+  if (records.length === 0) return { use: 'mandatory', policy }
+  return { use: 'mandatory', policy, proof: { by: 'dane', records, names: [host, domain] } }
 }
 
 function byPolicyOfDomain(
@@ -110,10 +133,32 @@ function byPolicyOfDomain(
   { minVersion, ca }: TlsPolicy,
   use: 'opportunistic' | 'mandatory',
 ): Required {
-  if (sts?.mode !== 'enforce') return { use, minVersion }
-  if (!sts.mx.some((pattern) => isMeant(pattern, host)))
-    return nobody(`the MTA-STS policy of ${domain} does not name ${host}`)
-  return { use: 'mandatory', minVersion, proof: { by: 'authority', names: [host], ca, vouched: 'yes' } }
+  if (sts === undefined || sts.mode === 'none') return { use, minVersion }
+  const policy = stsFacts(sts)
+  const named = sts.mx.some((pattern) => isMeant(pattern, host))
+  const proof: Proof = { by: 'authority', names: [host], ca, vouched: 'yes' }
+  if (sts.mode === 'testing') {
+    return named
+      ? { use, minVersion, policy, watched: proof }
+      : { use, minVersion, policy, doubt: 'validation-failure' }
+  }
+  if (!named) {
+    return { ...nobody(`the MTA-STS policy of ${domain} does not name ${host}`, 'validation-failure'), policy }
+  }
+  return { use: 'mandatory', minVersion, policy, proof }
+}
+
+/** A policy as a report quotes it (RFC 8460 §4.4). */
+function stsFacts({ mode, mx }: StsPolicy): TlsDomainPolicy {
+  return { type: 'sts', lines: ['version: STSv1', `mode: ${mode}`, ...mx.map((host) => `mx: ${host}`)], mx }
+}
+
+function daneFacts(records: readonly TlsaRecord[]): TlsDomainPolicy {
+  const lines = records.map(
+    ({ usage, selector, matching, data }) =>
+      `${usage} ${selector} ${matching} ${Buffer.from(data).toString('hex').toUpperCase()}`,
+  )
+  return { type: 'tlsa', lines, mx: [] }
 }
 
 /** `*.example.org` stands for one label more (RFC 8461 §4.1). */
@@ -123,27 +168,39 @@ function isMeant(pattern: string, host: string): boolean {
   return dot > 0 && host.slice(dot) === pattern.slice(1)
 }
 
-/** What is wrong with what a server showed; undefined when it is what was asked for. `now`: ms since the epoch. */
-export function proofProblem(proof: Proof | undefined, secured: SecureWire, now: number): string | undefined {
+/** What is wrong with what a server showed, in words and as reports have it. */
+export interface ProofProblem {
+  readonly text: string
+  readonly failure: TlsFailure
+}
+
+/** Undefined when a server showed what was asked for. `now`: ms since the epoch. */
+export function proofProblem(proof: Proof | undefined, secured: SecureWire, now: number): ProofProblem | undefined {
   switch (proof?.by) {
     case undefined:
       return undefined
     case 'dane':
-      return daneProblem(secured.presented(), proof.records, proof.names, now)
+      return problem(daneProblem(secured.presented(), proof.records, proof.names, now), 'validation-failure')
     case 'authority': {
       const [own] = secured.presented()
-      if (own === undefined) return 'no certificate'
-      return secured.trusted
-        ? namesProblem(new X509Certificate(own), proof.names)
-        : 'the certificate is from nobody we trust'
+      if (own === undefined) return problem('no certificate', 'validation-failure')
+      const certificate = new X509Certificate(own)
+      if (secured.trusted) return problem(namesProblem(certificate, proof.names), 'certificate-host-mismatch')
+      const isExpired = Date.parse(certificate.validTo) < now
+      const failure = isExpired ? 'certificate-expired' : 'certificate-not-trusted'
+      return problem('the certificate is from nobody we trust', failure)
     }
     case 'fingerprint': {
       const [own] = secured.presented()
       return own !== undefined && fingerprintsOf(own).some((each) => proof.fingerprints.includes(each))
         ? undefined
-        : 'the certificate has none of the fingerprints'
+        : problem('the certificate has none of the fingerprints', 'certificate-not-trusted')
     }
   }
+}
+
+function problem(text: string | undefined, failure: TlsFailure): ProofProblem | undefined {
+  return text === undefined ? undefined : { text, failure }
 }
 
 /** Of the certificate and of its public key. */
@@ -152,6 +209,6 @@ function fingerprintsOf(der: Uint8Array): readonly string[] {
   return [der, key].map((bytes) => createHash('sha256').update(bytes).digest('hex'))
 }
 
-function nobody(text: string): Required {
-  return { use: 'nobody', outcome: deferred('destination', '4.7.5', text) }
+function nobody(text: string, failure: TlsFailure): Unfit {
+  return { use: 'nobody', outcome: deferred('destination', '4.7.5', text), failure }
 }

@@ -3,6 +3,7 @@ import type { Clock, Outcome, Recipient } from '@mailwright/core'
 import type { Capabilities } from './capabilities.ts'
 import { type EnvelopeCommands, envelopeCommands } from './envelope-commands.ts'
 import type { Errand } from './errand.ts'
+import type { Security } from './handshake.ts'
 
 /** What the server is to answer next; `body` while a long message is being sent and no answer is due. */
 export type Stage = 'reset' | 'mail' | 'rcpt' | 'data' | 'body' | 'end' | 'empty-end'
@@ -28,6 +29,10 @@ export interface Transaction {
   /** How many RCPTs are answered. */
   rcptAnswers: number
   readonly accepted: Recipient[]
+  /** How many of those accepted are answered after the final dot: in LMTP, one by one. */
+  endAnswers: number
+  /** Those whom the server put off before it had the message: another one may take them. */
+  postponed: Recipient[] | undefined
   /** When the final dot was sent, ms since the epoch. */
   endedAt: number
 }
@@ -36,7 +41,7 @@ export interface Transaction {
 export function transactionFor(
   errand: Errand,
   offered: Capabilities,
-  security: 'clear' | 'encrypted' | 'verified',
+  security: Security,
   clock: Clock,
 ): Transaction | undefined {
   const commands = envelopeCommands(errand, offered, security, clock)
@@ -56,6 +61,8 @@ export function transactionFor(
     mailRefused: 'no',
     rcptAnswers: 0,
     accepted: [],
+    endAnswers: 0,
+    postponed: undefined,
     endedAt: 0,
   }
 }
@@ -63,6 +70,14 @@ export function transactionFor(
 /** Gives those whom the server accepted their outcome. */
 export function recordAccepted(transaction: Transaction, outcome: Outcome): void {
   for (const recipient of transaction.accepted) transaction.errand.record(recipient, outcome)
+}
+
+/** Gives a recipient the outcome that the server has said before it had the message. */
+export function recordEarly(transaction: Transaction, recipient: Recipient, outcome: Outcome): void {
+  transaction.errand.record(recipient, outcome)
+  if (outcome.status !== 'deferred') return
+  transaction.postponed ??= []
+  transaction.postponed.push(recipient)
 }
 
 /** MAIL, all RCPTs and DATA, for one write (RFC 2920). BDAT brings the message with it, and waits for the answers. */

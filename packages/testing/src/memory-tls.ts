@@ -26,6 +26,7 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
     }
     let trusted = false
     const socket = connect(connectionOptions(wire, options, () => (trusted = true)))
+    if (options.tickets !== undefined) socket.on('session', (ticket: Buffer) => options.tickets?.keep(ticket))
     const abort = (): void => fail(call.signal.reason)
     const broken = (): void => fail(new Error('the connection closed during the handshake'))
     call.signal.addEventListener('abort', abort, { once: true })
@@ -42,7 +43,7 @@ export function secureWire(wire: Wire, options: ClientTls, call: Call): Promise<
       }
       resolve({
         wire: socket,
-        facts: factsOf(socket, options.servername),
+        facts: { ...factsOf(socket, options.servername), resumed: socket.isSessionReused() },
         authorized: socket.authorized,
         trusted,
         presented: () => presentedBy(socket),
@@ -92,7 +93,7 @@ function handshakeFailed(cause: unknown): MailwrightError {
 }
 
 function connectionOptions(wire: Wire, options: ClientTls, verified: () => void): ConnectionOptions {
-  const { servername, ca, minVersion = 'TLSv1.2' } = options
+  const { servername, ca, minVersion = 'TLSv1.2', tickets } = options
   return {
     socket: wire,
     minVersion,
@@ -100,6 +101,7 @@ function connectionOptions(wire: Wire, options: ClientTls, verified: () => void)
     rejectUnauthorized: false,
     ...(servername !== undefined && isIP(servername) === 0 ? { servername } : {}),
     ...(ca === undefined ? {} : { ca: ca.map((one) => Buffer.from(one)) }),
+    ...(tickets?.ticket === undefined ? {} : { session: Buffer.from(tickets.ticket) }),
     // Only asked of a chain that verified. Without a name there is nothing to match; Node would match 'localhost'.
     checkServerIdentity(_, certificate) {
       verified()

@@ -2,7 +2,7 @@
  * An SMTP server in memory that agrees to everything but what the test has it answer otherwise. It keeps what it was
  * sent, also in which pieces: each piece is one write of the client.
  */
-import { TLSSocket } from 'node:tls'
+import { createSecureContext, type SecureContext, TLSSocket } from 'node:tls'
 import type { Network, Wire } from '@mailwright/core'
 
 /** What the server does with a command; a string is a reply (its lines without the last CRLF). */
@@ -23,8 +23,11 @@ export interface Visit {
 }
 
 export interface ServerOptions {
+  /** An address, or the path of a unix socket. */
   readonly host?: string
   readonly port?: number
+  /** In LMTP each recipient accepted is answered for after a message, asked for as `<message> <bob@example.org>`. */
+  readonly protocol?: 'smtp' | 'lmtp'
   /** Default PIPELINING, SIZE 10000000, 8BITMIME. */
   readonly capabilities?: readonly string[]
   /** Asked for `<greeting>`, each command, and `<message>`; undefined means the usual answer. */
@@ -45,6 +48,8 @@ const DEFAULT_CAPABILITIES = ['PIPELINING', 'SIZE 10000000', '8BITMIME']
 /** Starts a server on the in-memory network. */
 export async function scriptedServer(net: Network, options: ServerOptions = {}): Promise<ScriptedServer> {
   const visits: Visit[] = []
+  // One for all connections, or no session could be resumed.
+  const secureContext = options.tls === undefined ? undefined : createSecureContext(options.tls)
   const listening = await net.listen({ host: options.host ?? '192.0.2.25', port: options.port ?? 25 }, (wire) => {
     const visit: Visit = {
       nth: visits.length + 1,
@@ -56,7 +61,7 @@ export async function scriptedServer(net: Network, options: ServerOptions = {}):
       state: 'open',
     }
     visits.push(visit)
-    void serve(visit, options)
+    void serve(visit, options, secureContext)
   })
   return {
     visits,
@@ -70,7 +75,7 @@ export async function scriptedServer(net: Network, options: ServerOptions = {}):
   }
 }
 
-async function serve(visit: Visit, options: ServerOptions): Promise<void> {
+async function serve(visit: Visit, options: ServerOptions, secureContext: SecureContext | undefined): Promise<void> {
   let unread = ''
   let wake = (): void => undefined
   function attach(wire: Wire): void {
@@ -128,6 +133,17 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
     return 'over'
   }
 
+  let accepted: string[] = []
+  /** What follows a message: one answer, or in LMTP one for each recipient. */
+  async function conclude(): Promise<'on' | 'over'> {
+    const questions = options.protocol === 'lmtp' ? accepted.map((path) => `<message> ${path}`) : ['<message>']
+    accepted = []
+    for (const question of questions) {
+      if ((await respond(question, '250 2.0.0 queued as 4711')) === 'over') return 'over'
+    }
+    return 'on'
+  }
+
   attach(visit.wire)
   if ((await respond('<greeting>', '220 mx.example.org ESMTP')) === 'over') return
   for (;;) {
@@ -139,19 +155,21 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
       const text = await next(Number(chunk[1]))
       if (text === undefined) return
       visit.messages.push(text)
-      if ((await respond('<message>', '250 2.0.0 queued as 4711')) === 'over') return
+      if ((await conclude()) === 'over') return
       continue
     }
     const offered = options.capabilities ?? DEFAULT_CAPABILITIES
     const extensions = [...offered, ...(options.tls !== undefined && !visit.secure ? ['STARTTLS'] : [])]
     const verb = line.split(/[ :]/)[0]
     const usual =
-      verb === 'EHLO'
+      verb === (options.protocol === 'lmtp' ? 'LHLO' : 'EHLO')
         ? ['mx.example.org', ...extensions]
             .map((text, at, all) => `250${at < all.length - 1 ? '-' : ' '}${text}`)
             .join('\n')
         : verb === 'DATA'
-          ? '354 go ahead'
+          ? options.protocol === 'lmtp' && accepted.length === 0
+            ? '503 5.5.1 no recipients'
+            : '354 go ahead'
           : verb === 'QUIT'
             ? '221 2.0.0 bye'
             : verb === 'STARTTLS'
@@ -159,20 +177,22 @@ async function serve(visit: Visit, options: ServerOptions): Promise<void> {
               : '250 2.0.0 ok'
     const given = await respond(line, usual)
     if (given === 'over') return
+    if (verb === 'MAIL' || verb === 'RSET') accepted = []
+    if (verb === 'RCPT' && given === 'usual') accepted.push(line.slice('RCPT TO:'.length))
     if (verb === 'QUIT') visit.wire.end()
-    if (verb === 'STARTTLS' && given === 'usual' && options.tls !== undefined) {
+    if (verb === 'STARTTLS' && given === 'usual' && secureContext !== undefined) {
       const plain = visit.wire
       plain.removeAllListeners('data')
       visit.secure = true
-      attach(new TLSSocket(plain as never, { isServer: true, ...options.tls }) as never)
+      attach(new TLSSocket(plain as never, { isServer: true, secureContext }) as never)
     }
-    if (verb === 'DATA' && given === 'usual') {
+    if (verb === 'DATA' && given === 'usual' && usual.startsWith('354')) {
       // The CRLF of the DATA line may be the one before the final dot.
       unread = `\r\n${unread}`
       const text = await until('\r\n.\r\n')
       if (text === undefined) return
       visit.messages.push(text.length === 0 ? '' : `${text.slice(2)}\r\n`)
-      if ((await respond('<message>', '250 2.0.0 queued as 4711')) === 'over') return
+      if ((await conclude()) === 'over') return
     }
   }
 }
