@@ -5,7 +5,6 @@
  */
 import type { Awaitable, Call, Clock, Duration, Resolver, StsPolicies, StsPolicy } from '@mailwright/core'
 import { milliseconds } from '@mailwright/core'
-import { getPolicy } from 'mailauth/lib/mta-sts.js'
 import { mailauthResolver } from './mailauth-resolver.ts'
 
 export interface MtaStsOptions {
@@ -98,11 +97,11 @@ async function fetchByMailauth(
   known: KnownPolicy | undefined,
   resolver: ReturnType<typeof mailauthResolver>,
 ): Promise<KnownPolicy> {
-  const { policy } = await getPolicy(
-    domain,
-    known as Parameters<typeof getPolicy>[1],
-    { resolver, strict: true } as Parameters<typeof getPolicy>[2],
-  )
+  // Loaded when it is first needed: it brings much with it, and most servers never ask.
+  const { getPolicy } = await import('mailauth/lib/mta-sts.js')
+  const theirs = known as Parameters<typeof getPolicy>[1]
+  const options = { resolver, strict: true } as Parameters<typeof getPolicy>[2]
+  const { policy } = await getPolicy(domain, theirs, options)
   return policy as KnownPolicy
 }
 
