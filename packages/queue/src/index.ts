@@ -2,6 +2,7 @@ export type { Reactions, ResponseReaction, ResponseRule } from './classification
 export type { ConcurrencyTable, DestinationOptions, FeedbackOption } from './destination-rules.ts'
 export * from './etrn.ts'
 export * from './file-suppressions.ts'
+export { EVEN_PREEMPTION, POSTFIX_PREEMPTION, type PreemptionRules } from './job-list.ts'
 export * from './known-responses.ts'
 export type { LimitRule } from './limit-rules.ts'
 export * from './limits.ts'

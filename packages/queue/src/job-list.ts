@@ -23,6 +23,9 @@ export interface PreemptionRules {
 /** As Postfix has them. */
 export const POSTFIX_PREEMPTION: PreemptionRules = { slotCost: 5, slotLoan: 3, slotDiscount: 50, minimumSlots: 3 }
 
+/** Turn by turn: for each entry of a big job a small one may go, so that other mail has half of the slots if it needs them. */
+export const EVEN_PREEMPTION: PreemptionRules = { ...POSTFIX_PREEMPTION, slotCost: 1 }
+
 /** A line as the list sees it. Both fields are the list's. */
 export interface Peer<P> {
   job: Job<P> | undefined

@@ -86,6 +86,7 @@ export function assembleQueue(options: MessageQueueOptions, scope: Scope, signal
     ...usual,
     mannersOf: rulesOf,
     share: positiveShare(options.streamShare ?? 0.8),
+    preemption: options.preemption,
     maxAttempts: positive('maxAttempts', options.maxAttempts ?? 100),
     ahead: 50,
     aheadOfAll: 200,

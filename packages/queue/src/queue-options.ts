@@ -12,6 +12,7 @@ import {
 import type { Reactions, ResponseRule } from './classification.ts'
 import type { ConcurrencyTable } from './destination-rules.ts'
 import { ERROR_TRANSPORT } from './error-lane.ts'
+import type { PreemptionRules } from './job-list.ts'
 import type { LimitRule } from './limit-rules.ts'
 import type { NoticeOptions } from './notice-style.ts'
 import type { PostmasterOptions } from './postmaster.ts'
@@ -53,6 +54,8 @@ export interface MessageQueueOptions extends RetryOptions {
   readonly streams?: StreamsOption
   /** A message with more entries than this at one destination has a line of its own there. Default 10. */
   readonly bulkAbove?: number
+  /** How big messages and streams let small ones pass. Default `EVEN_PREEMPTION`; `POSTFIX_PREEMPTION` is Postfix's. */
+  readonly preemption?: PreemptionRules
   /** The part of `maxAttempts` that one stream may have while others wait. Default 0.8. */
   readonly streamShare?: number
   /** How many attempts, at once or in a time, for each tenant, campaign or whatever is labelled. Default none. */

@@ -15,6 +15,7 @@
 import { type Claim, claimLane, destinationKey, INSTRUCTED_LANE, type LaneDue } from '@mailwright/core'
 import { type ConcurrencyOptions, punish, revive, reward } from './concurrency.ts'
 import { type Destination, isClosed, isIdle, type Line, type Manners } from './destination.ts'
+import { EVEN_PREEMPTION, type PreemptionRules } from './job-list.ts'
 import { LineBook } from './line-book.ts'
 import { Rests } from './rests.ts'
 import type { Effect, InHand, SchedulerEvent } from './scheduler-events.ts'
@@ -30,6 +31,8 @@ export interface SchedulerOptions extends ConcurrencyOptions, SlotLimits {
   readonly surveyLimit: number
   /** How a destination is to be treated, by the key of its common line. Default: all like `initial` and so on say. */
   readonly mannersOf?: (destination: string) => Manners
+  /** How big jobs let small ones pass. Default `EVEN_PREEMPTION`. */
+  readonly preemption?: PreemptionRules | undefined
   /** The part of all slots that one stream may have while others wait. Default 0.8. */
   readonly share?: number
 }
@@ -56,7 +59,8 @@ export class Scheduler<C extends InHand = Claim> {
   constructor(options: SchedulerOptions) {
     this.#options = options
     this.#slots = new Slots(options)
-    this.#turns = new Turns(Math.max(1, Math.floor(options.maxAttempts * (options.share ?? 0.8))))
+    const share = Math.max(1, Math.floor(options.maxAttempts * (options.share ?? 0.8)))
+    this.#turns = new Turns(share, options.preemption ?? EVEN_PREEMPTION)
     this.#book = new LineBook((key) => options.mannersOf?.(key) ?? options, this.#turns)
   }
 

@@ -7,7 +7,7 @@
  * A stream that has more than its share of all slots goes behind everybody else.
  */
 import type { Destination, Line, TransportState } from './destination.ts'
-import { JobList, POSTFIX_PREEMPTION } from './job-list.ts'
+import { JobList, type PreemptionRules } from './job-list.ts'
 import type { InHand } from './scheduler-events.ts'
 
 /** How much older one step of priority (MT-PRIORITY, RFC 6710) makes a message than it is, ms. */
@@ -19,6 +19,7 @@ export class Turns<C extends InHand> {
   readonly #holding = new Set<Line<C>>()
   /** Most attempts of one stream while others wait. */
   readonly #share: number
+  readonly #preemption: PreemptionRules
   /** The place of the transport whose turn it is. */
   #turn = 0
   #now = 0
@@ -26,8 +27,9 @@ export class Turns<C extends InHand> {
   /** A line was not asked because its stream has its share. */
   #passedOver = false
 
-  constructor(share: number) {
+  constructor(share: number, preemption: PreemptionRules) {
     this.#share = share
+    this.#preemption = preemption
   }
 
   get holding(): ReadonlySet<Line<C>> {
@@ -37,7 +39,7 @@ export class Turns<C extends InHand> {
   transport(name: string, rateDelayMs: number): TransportState<C> {
     const known = this.#transports.find((each) => each.name === name)
     if (known !== undefined) return known
-    const jobs = new JobList<Line<C>>(POSTFIX_PREEMPTION, (line) => this.#mayGo(line))
+    const jobs = new JobList<Line<C>>(this.#preemption, (line) => this.#mayGo(line))
     const made: TransportState<C> = { name, jobs, rateDelayMs, busy: 0, taken: 0, restsUntil: undefined }
     this.#transports.push(made)
     return made
