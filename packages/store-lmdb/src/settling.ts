@@ -32,6 +32,8 @@ interface Rewritten {
   /** The message's file, once nothing is left of the message. */
   readonly file: string | undefined
   readonly noticeStored: boolean
+  /** Leases of entries that were gone before, whose numbers the rows have now. */
+  readonly outlived: readonly Lease[]
 }
 
 export class Settling {
@@ -133,9 +135,10 @@ export class Settling {
     dropLease(this.#parts, lease)
     if (done.remainder === 'nothing') cache.remove(message)
     for (const [entry, row] of done.rows) {
-      // Of an entry that another process removed, and whose number is used again.
+      // Of an entry that another process removed, and whose number is used again. Who has claimed the new one since the
+      // commit keeps it.
       const last = leases.of(message, entry)
-      if (last !== undefined) dropLease(this.#parts, last)
+      if (last !== undefined && done.outlived.includes(last)) dropLease(this.#parts, last)
       this.#isDue(message, entry, row)
     }
     if (notice !== undefined && done.noticeStored)
@@ -167,7 +170,8 @@ export class Settling {
     }
     const noticeStored =
       notice !== undefined && tables.insertNew(notice.message, notice.record, notice.rows, notice.size)
-    return { rows, remainder, file: remainder === 'nothing' ? last.file : undefined, noticeStored }
+    const outlived = [...rows.keys()].flatMap((number) => this.#parts.leases.of(message, number) ?? [])
+    return { rows, remainder, file: remainder === 'nothing' ? last.file : undefined, noticeStored, outlived }
   }
 
   #isDue(message: MessageId, entry: number, row: EntryRow): void {
